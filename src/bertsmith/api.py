@@ -1,0 +1,408 @@
+"""The library's front door: `train`, `evaluate`, `load`. The command line calls these same functions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bertsmith import tasks
+from bertsmith.batching import mixed_seed, shuffled
+from bertsmith.bundle import Bundle, new_model
+from bertsmith.checkpoint import Pretrained, load_pretrained
+from bertsmith.config import Settings, write_toml
+from bertsmith.data import ReadOptions, open_rows
+from bertsmith.errors import BundleError, DataError, SettingsError, TrainingError
+from bertsmith.evaluation import Evaluation, score
+from bertsmith.files import check_space, move_folder, sha256, write_text
+from bertsmith.infer import Predictor
+from bertsmith.infer.engine import predict_encoded
+from bertsmith.training import Fit, fit
+from bertsmith.training.events import Event, Listener, MetricsFile, Said, TensorBoardFile, nobody
+from bertsmith.training.loop import Prepared
+from bertsmith.training.optim import check_layers, reinitialize_top
+from bertsmith.training.state import Position, read_position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from bertsmith.data import Rows
+    from bertsmith.tasks import Task
+
+STATE = "state.safetensors"
+METRICS = "metrics.jsonl"
+RUN = "run.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What `train` made. folder: the bundle. evaluation: of dev, None where there is none. fit: how training ended."""
+
+    folder: Path
+    bundle: Bundle
+    evaluation: Evaluation | None
+    fit: Fit
+
+
+def load(folder: str | Path, *, device: str | None = None) -> Predictor:
+    """Open a trained model that bertsmith or transformers saved; ``load(folder).predict(["a text"])``.
+
+    Raises BundleError, naming the file, if it cannot be used.
+    """
+    return Predictor.load(folder, device=device)
+
+
+def train(
+    task: Task[Any, Any] | str,
+    settings: Settings,
+    *,
+    resume: bool = False,
+    listen: Listener = nobody,
+    stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train a task on files and write the bundle to ``settings.out``, whole or not at all.
+
+    While it runs, everything is in ``<out>.partial``: run.toml (the resolved settings), metrics.jsonl (the events)
+    and the state that a stopped or killed run resumes from, to the bit. stop: asked after every step; True saves the
+    state and raises TrainingError.
+    Raises InputError for what is wrong with files or settings, before any training; TrainingError if the loss is not
+    finite.
+    """
+    if isinstance(task, str):
+        task = tasks.task_class(task)()
+    if settings.train is None or settings.out is None:
+        raise SettingsError(f"{'train' if settings.train is None else 'out'!r} is missing")
+    out = settings.out
+    partial = out.with_name(f"{out.name}.partial")
+    _check_out(out, partial, resume=resume, overwrite=settings.overwrite)
+
+    with _threads(settings.threads):
+        train_examples, reading = read_examples(task, settings.train, settings.columns, settings.reading)
+        listen(Said(reading.describe()))
+        dev_examples = None
+        if settings.dev is not None:
+            dev_examples, dev_reading = read_examples(task, settings.dev, settings.columns, settings.reading)
+            listen(Said(dev_reading.describe()))
+        partial.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            write_text(partial / RUN, write_toml(task, settings))
+        elif (partial / STATE).exists():
+            MetricsFile.cut_after(partial / METRICS, read_position(partial / STATE).step)
+        with _listening(partial, settings, listen) as everyone:
+            bundle, evaluation, ended = fit_examples(
+                task,
+                train_examples,
+                dev_examples,
+                settings,
+                state=partial / STATE,
+                data=_fingerprint(settings),
+                columns={choice.input: choice.column for choice in reading.choices},
+                listen=everyone,
+                stop=stop,
+            )
+    if ended.stopped:
+        raise TrainingError(f"stopped after step {ended.steps}; go on with: bertsmith train --resume {out}")
+    bundle.write(partial)
+    (partial / STATE).unlink(missing_ok=True)
+    move_folder(partial, out)
+    return Run(folder=out, bundle=Bundle.load(out), evaluation=evaluation, fit=ended)
+
+
+def fit_examples(
+    task: Task[Any, Any],
+    train_examples: Sequence[Any],
+    dev_examples: Sequence[Any] | None,
+    settings: Settings,
+    *,
+    state: Path | None = None,
+    data: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    listen: Listener = nobody,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[Bundle, Evaluation | None, Fit]:
+    """Train on examples in memory: the bundle, dev's evaluation (None without dev), and how training ended.
+
+    state: where to save what a stopped run resumes from, and to resume from if it is there. data: names the data in
+    that state. Raises as `train` does.
+    """
+    if dev_examples is None and settings.dev_fraction:
+        train_examples, dev_examples = _held_out(train_examples, settings, listen)
+    task = task.learn(train_examples)
+    for examples in (train_examples, dev_examples or ()):
+        task.check(examples)
+    pretrained = load_pretrained(settings.encoder)
+    max_length = _max_length(settings, pretrained)
+    train_set = _prepared("train", task, train_examples, pretrained, max_length, listen)
+    dev_set = _prepared("dev", task, dev_examples, pretrained, max_length, listen) if dev_examples else None
+
+    run = json.dumps(_identity(task, settings, pretrained, data or {}))
+    first_attempt = 0
+    if state is not None:
+        size = 4 * sum(parameter.nbytes for parameter in pretrained.encoder.parameters())
+        check_space(state.parent, size, what="a run's saved state with the model")
+        if state.exists():
+            first_attempt = _resumable(state, run).attempt
+    for attempt in range(first_attempt, settings.restarts + 1):
+        attempt_settings = _reseeded(settings, attempt)
+        model = _new_model(task, pretrained, attempt_settings, listen)
+        ended = fit(
+            task, model, train_set, dev_set, attempt_settings,
+            state=state, run=run, attempt=attempt, listen=listen, stop=stop,
+        )  # fmt: skip
+        if ended.stopped or dev_set is None:
+            break
+        predictions = predict_encoded(task, model, dev_set.examples, dev_set.encoded)
+        collapsed = task.collapsed(dev_set.examples, predictions)
+        if not collapsed:
+            break
+        if attempt < settings.restarts:
+            listen(Said(f"{collapsed}; starting anew with seed {settings.seed + attempt + 1}", warning=True))
+            if state is not None:
+                state.unlink(missing_ok=True)
+            pretrained = load_pretrained(settings.encoder)
+    evaluation = None
+    if dev_set is not None and not ended.stopped:
+        calibrated = task.calibrate(dev_set.examples, predictions)
+        if calibrated is not task:
+            task = calibrated
+            predictions = predict_encoded(task, model, dev_set.examples, dev_set.encoded)
+        evaluation = score(task, dev_set.examples, predictions)
+        for warning in evaluation.warnings:
+            listen(Said(warning, warning=True))
+    bundle = Bundle(
+        task=task,
+        model=model.to("cpu"),
+        tokenizer=pretrained.tokenizer,
+        family=pretrained.family,
+        max_length=max_length,
+        raw_config=pretrained.raw_config,
+        columns=columns or {},
+        training={
+            "encoder": {"name": pretrained.source.name, "revision": pretrained.source.revision},
+            "settings": attempt_settings.model_dump(mode="json"),
+            "steps": ended.steps,
+            "best_step": ended.best_step,
+            "attempt": attempt,
+            "dev": {name: value for name, value in evaluation.record().items() if name != "details"}
+            if evaluation
+            else None,
+        },
+    )
+    return bundle, evaluation, ended
+
+
+def evaluate(
+    model: Predictor | str | Path,
+    file: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    reading: ReadOptions | None = None,
+    resamples: int = 1000,
+) -> Evaluation:
+    """Score a trained model on a file with labels, with 95 % bootstrap intervals and the baseline beside.
+
+    columns: where its inputs stand, if not where they stood in training and not guessable.
+    Raises InputError for what is wrong with the model or the file.
+    """
+    predictor = model if isinstance(model, Predictor) else load(model)
+    rows = rows_for(predictor.bundle, file, columns=columns, reading=reading, training=True)
+    examples, predictions = [], []
+    for example, prediction in predictor.stream(rows):
+        examples.append(example)
+        predictions.append(prediction)
+    return score(predictor.bundle.task, examples, predictions, resamples=resamples)
+
+
+def read_examples(
+    task: Task[Any, Any], path: Path, columns: Mapping[str, str], reading: ReadOptions
+) -> tuple[list[Any], Rows]:
+    """All rows of a file as the task's examples, with how the file was read."""
+    rows = open_rows(path, task.inputs, columns=columns, training=True, options=reading)
+    return [task.read(row) for row in rows], rows
+
+
+def rows_for(
+    bundle: Bundle,
+    file: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    reading: ReadOptions | None = None,
+    training: bool,
+) -> Rows:
+    """The rows of a file for a trained model. Columns not given are looked for where they stood in training, then
+    guessed."""
+    inputs, reading = bundle.task.inputs, reading or ReadOptions()
+    if not columns and bundle.columns:
+        try:
+            return open_rows(file, inputs, columns=bundle.columns, training=training, options=reading)
+        except DataError:
+            pass  # another file than in training: guess anew, and let that guess tell what is wrong
+    return open_rows(file, inputs, columns=columns or {}, training=training, options=reading)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that a name asks for; ``auto`` is the first accelerator, or the processor.
+
+    Raises SettingsError if there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise SettingsError(f"device {name!r} cannot be used here: {first}") from None
+    return device
+
+
+def _check_out(out: Path, partial: Path, *, resume: bool, overwrite: bool) -> None:
+    if resume:
+        if not (partial / RUN).is_file():
+            raise BundleError(f"{partial}: there is no run to resume")
+        return
+    if out.exists() and not overwrite:
+        raise BundleError(f"{out}: is there already; choose another --out, or replace it with --overwrite")
+    if partial.exists():
+        if not overwrite:
+            raise BundleError(
+                f"{partial}: a run that has not ended is there; go on with --resume, or begin anew with --overwrite"
+            )
+        shutil.rmtree(partial)
+    if not out.parent.exists():
+        out.parent.mkdir(parents=True)
+
+
+def _max_length(settings: Settings, pretrained: Pretrained) -> int:
+    if settings.max_length is None:
+        return min(pretrained.max_length, 512)
+    if settings.max_length > pretrained.max_length:
+        raise SettingsError(
+            f"max_length must be at most {pretrained.max_length} for {pretrained.source.name}, got {settings.max_length}"
+        )
+    return settings.max_length
+
+
+def _prepared(
+    name: str,
+    task: Task[Any, Any],
+    examples: Sequence[Any],
+    pretrained: Pretrained,
+    max_length: int,
+    listen: Listener,
+) -> Prepared:
+    """Examples with their sequences; says how many rows and tokens exceed the limit."""
+    prepared = Prepared(examples, task.encode(examples, pretrained.tokenizer, max_length=max_length))
+    cuts = [sum(sequence.cut for sequence in sequences) for sequences in prepared.encoded]
+    rows_cut, several = (
+        sum(cut > 0 for cut in cuts),
+        sum(len(sequences) > 1 for sequences in prepared.encoded),
+    )
+    text = f"{name}: {len(prepared):,} rows, {prepared.tokens:,} tokens, limit {max_length}"
+    if several:
+        text += f"; {several:,} rows are longer and read in windows"
+    if rows_cut:
+        share = 100 * sum(cuts) / (sum(cuts) + prepared.tokens)
+        text += f"; {rows_cut:,} rows are longer: {sum(cuts):,} tokens ({share:.1f} %) are cut off"
+    listen(Said(text, warning=rows_cut > 0))
+    return prepared
+
+
+def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings, listen: Listener) -> Any:
+    head_seed = settings.seed if settings.head_seed is None else settings.head_seed
+    generator = torch.Generator().manual_seed(mixed_seed(head_seed))
+    model, fresh = new_model(task, pretrained, generator=generator, dropout=settings.dropout)
+    listen(Said(f"{pretrained.source.name}: new, set at random: {', '.join(fresh)} of the head"))
+    check_layers(model, settings)
+    reinitialize_top(model, settings.reinit_top, generator=generator)
+    if settings.dropout is not None:
+        model.encoder.set_dropout(settings.dropout)
+    return model.to(pick_device(settings.device))
+
+
+def _held_out(
+    examples: Sequence[Any], settings: Settings, listen: Listener
+) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    """Training and dev rows out of the training rows, the same for the same seed."""
+    count = round(len(examples) * settings.dev_fraction)
+    if count == 0:
+        return examples, None
+    order = shuffled(len(examples), seed=settings.seed, epoch=-1)
+    held, rest = sorted(order[:count]), sorted(order[count:])
+    listen(Said(f"no dev given: {count:,} of {len(examples):,} rows are held out for it"))
+    return [examples[row] for row in rest], [examples[row] for row in held]
+
+
+def _reseeded(settings: Settings, attempt: int) -> Settings:
+    if attempt == 0:
+        return settings
+    seeds = {
+        name: value + attempt
+        for name in ("seed", "head_seed", "order_seed", "dropout_seed")
+        if (value := getattr(settings, name)) is not None
+    }
+    return settings.model_copy(update=seeds)
+
+
+def _identity(
+    task: Task[Any, Any], settings: Settings, pretrained: Pretrained, data: Mapping[str, str]
+) -> dict[str, Any]:
+    """What must be the same for a saved state to fit: everything that the bits depend on, but for the threads."""
+    free = {"train", "dev", "out", "overwrite", "save_every", "tensorboard", "threads", "device"}
+    return {
+        **settings.model_dump(mode="json", exclude=free),
+        "task": task.model_dump(mode="json"),
+        "encoder": f"{pretrained.source.name} {pretrained.source.revision or ''}".strip(),
+        **data,
+    }
+
+
+def _resumable(state: Path, run: str) -> Position:
+    position = read_position(state)
+    before, now = json.loads(position.run), json.loads(run)
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            raise BundleError(
+                f"{state}: cannot resume: {name} was {before.get(name)!r} when the state was saved, now it is {now.get(name)!r}"
+            )
+    return position
+
+
+def _fingerprint(settings: Settings) -> dict[str, str]:
+    files = {"train data": settings.train, "dev data": settings.dev}
+    return {name: sha256(path) for name, path in files.items() if path is not None}
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _listening(partial: Path, settings: Settings, listen: Listener) -> Iterator[Listener]:
+    """A listener that tells the caller's, metrics.jsonl and, if asked for, TensorBoard."""
+    files: list[MetricsFile | TensorBoardFile] = [MetricsFile(partial / METRICS)]
+    if settings.tensorboard:
+        files.append(TensorBoardFile(partial / "tensorboard"))
+
+    def everyone(event: Event) -> None:
+        for file in files:
+            file(event)
+        listen(event)
+
+    try:
+        yield everyone
+    finally:
+        for file in files:
+            file.close()

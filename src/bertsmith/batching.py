@@ -1,0 +1,88 @@
+"""Batches: the order of the rows, their parts, and sequences laid one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bertsmith.nn.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from bertsmith.records import Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sequences packed for the encoder, with the examples they come from.
+
+    id_T, segment_T: int64. examples: each example once. row_S: which of `examples` each sequence belongs to
+    (several sequences where a long text was cut into windows). encoded: the sequences, longest first.
+    """
+
+    id_T: Tensor
+    segment_T: Tensor
+    layout: Layout
+    examples: Sequence[Any]
+    row_S: Tensor
+    encoded: Sequence[Encoded]
+
+
+def collate(encoded: Sequence[Encoded], examples: Sequence[Any], *, device: torch.device | None = None) -> Batch:
+    """One batch of these sequences. examples: all examples that `owner` counts in.
+
+    The sequences are laid longest first, so that neighbours pad each other little inside attention.
+    """
+    encoded = sorted(encoded, key=len, reverse=True)
+    owners = list(dict.fromkeys(sequence.owner for sequence in encoded))
+    row_of = {owner: row for row, owner in enumerate(owners)}
+    id_T = np.concatenate([sequence.ids for sequence in encoded]).astype(np.int64)
+    segment_T = np.concatenate([np.arange(len(sequence)) >= sequence.second for sequence in encoded])
+    return Batch(
+        id_T=torch.from_numpy(id_T).to(device),
+        segment_T=torch.from_numpy(segment_T.astype(np.int64)).to(device),
+        layout=Layout.of([len(sequence) for sequence in encoded], device=device),
+        examples=[examples[owner] for owner in owners],
+        row_S=torch.tensor([row_of[sequence.owner] for sequence in encoded], device=device),
+        encoded=encoded,
+    )
+
+
+def shuffled(count: int, *, seed: int, epoch: int) -> list[int]:
+    """The order of an epoch: a pure function of the seed and the epoch, so that a resumed run finds it again."""
+    generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
+    order: list[int] = torch.randperm(count, generator=generator).tolist()
+    return order
+
+
+def mixed_seed(*parts: int) -> int:
+    """One seed out of several numbers, so that neighbouring ones share nothing (numpy's SeedSequence)."""
+    return int(
+        np.random.SeedSequence([part & 0xFFFFFFFFFFFFFFFF for part in parts]).generate_state(1, np.uint64)[0] >> 1
+    )
+
+
+def parts_of(rows: Sequence[int], *, parts: int) -> Iterator[Sequence[int]]:
+    """A batch's rows in at most `parts` parts of nearly equal size, none empty."""
+    for index in range(min(parts, len(rows))):
+        yield rows[len(rows) * index // min(parts, len(rows)) : len(rows) * (index + 1) // min(parts, len(rows))]
+
+
+def by_budget(lengths: Sequence[int], *, most_tokens: int, most_rows: int) -> Iterator[list[int]]:
+    """Indices of the sequences in groups of like length, longest first; a group's padded size is at most
+    `most_tokens` unless one sequence alone exceeds it."""
+    group: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        longest = lengths[group[0]] if group else lengths[index]
+        if group and (longest * (len(group) + 1) > most_tokens or len(group) >= most_rows):
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group

@@ -1,0 +1,249 @@
+"""A saved model: encoder, head, tokenizer, task and where it came from, in one folder.
+
+    config.json, model.safetensors, tokenizer files    as transformers writes them, and opens them
+    bertsmith.json                                     the task, its labels, the limits, a manifest of the files
+
+A folder that transformers saved opens too: its config.json says which task it is of.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+
+from bertsmith import __version__, tasks
+from bertsmith.checkpoint import encoder_tensors, load_encoder, read_json
+from bertsmith.errors import BundleError, SettingsError, listed
+from bertsmith.families import Family, HeadForm, family_of
+from bertsmith.files import move_folder, sha256
+from bertsmith.nn.heads import Model
+from bertsmith.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from bertsmith.checkpoint import Pretrained
+    from bertsmith.nn.heads import Head
+    from bertsmith.tasks import Task
+
+FORMAT = 1
+MANIFEST = "bertsmith.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model with all that it needs to answer. columns: where its inputs stood in the training file.
+
+    training: how it came to be (settings, scores, encoder), as JSON values.
+    """
+
+    task: Task[Any, Any]
+    model: Model
+    tokenizer: Tokenizer
+    family: Family
+    max_length: int
+    raw_config: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write the bundle's files into an existing folder, the manifest last.
+
+        `save` writes a folder whole or not at all; this is its part that a training run uses, too.
+        """
+        form = self.family.heads[self.task.head_kind]
+        head = {
+            f"{form.names[module]}.{kind}": tensor
+            for name, tensor in self.model.head.to_checkpoint().items()
+            for module, _, kind in [name.rpartition(".")]
+        }
+        save_file(
+            {**encoder_tensors(self.model.encoder, self.family), **head},
+            folder / "model.safetensors",
+            metadata={"format": "pt"},
+        )
+        config = {
+            **self.raw_config,
+            **self.family.write_config(self.model.encoder.config),
+            **self.task.to_transformers(),
+            "architectures": [form.architecture],
+            "dtype": "float32",
+        }
+        (folder / "config.json").write_text(_json(config), encoding="utf-8")
+        self.tokenizer.save(folder)
+        files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name in _PARTS]
+        manifest = {
+            "format": FORMAT,
+            "bertsmith": __version__,
+            "task": self.task.name,
+            "options": self.task.model_dump(mode="json"),
+            "max_length": self.max_length,
+            "columns": dict(self.columns),
+            "training": dict(self.training),
+            "files": {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files},
+        }
+        (folder / MANIFEST).write_text(_json(manifest), encoding="utf-8")
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the bundle as a new folder, whole or not at all.
+
+        Raises BundleError if the folder is there already and `overwrite` is not set.
+        """
+        folder = Path(folder)
+        if folder.exists() and not overwrite:
+            raise BundleError(f"{folder}: is there already; choose another folder or allow overwriting")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            self.write(partial)
+            move_folder(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Bundle:
+        """Open a folder that bertsmith or transformers saved, on the CPU, ready to predict.
+
+        Raises BundleError, naming the file, if anything is missing, damaged or of an unknown form.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            partial = folder.with_name(f"{folder.name}.partial")
+            hint = f"; a run that has not ended is in {partial}: go on with --resume" if partial.is_dir() else ""
+            raise BundleError(f"{folder}: no such folder; a bundle is a folder that 'train' wrote{hint}")
+        manifest = _read_manifest(folder) if (folder / MANIFEST).exists() else {}
+        raw = read_json(folder / "config.json")
+        family = family_of(raw, source=str(folder / "config.json"))
+        task = _task_of(folder, manifest, raw)
+        form = family.heads[task.head_kind]
+        config = family.read_config(raw, source=str(folder / "config.json"))
+        encoder, beside = load_encoder(folder, family, config)
+        with torch.device("meta"):
+            head = task.head(config, form, dropout=head_dropout(raw, form, config.dropout))
+        head.from_checkpoint(_head_state(folder, head, form, beside))
+        tokenizer = Tokenizer.from_folder(folder)
+        longest = min(config.max_length, tokenizer.max_length or config.max_length)
+        return cls(
+            task=task,
+            model=Model(encoder, head).eval(),
+            tokenizer=tokenizer,
+            family=family,
+            max_length=min(manifest.get("max_length", longest), longest),
+            raw_config=raw,
+            columns=manifest.get("columns", {}),
+            training=manifest.get("training", {}),
+        )
+
+
+_PARTS = (
+    "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "vocab.txt", "vocab.json", "merges.txt",
+)  # fmt: skip
+
+
+def new_model(
+    task: Task[Any, Any], pretrained: Pretrained, *, generator: torch.Generator, dropout: float | None = None
+) -> tuple[Model, list[str]]:
+    """A model to train: the pretrained encoder with a head of `task`, and the names of its randomly set modules.
+
+    The head's weights come from `generator`, except for modules that pretraining made (BERT's pooler).
+    """
+    form = pretrained.family.heads[task.head_kind]
+    config = pretrained.config
+    share = head_dropout(pretrained.raw_config, form, config.dropout) if dropout is None else dropout
+    head = task.head(config, form, dropout=share)
+    task.start_head(head, deviation=config.initializer_range, generator=generator)
+    fresh = []
+    for ours, theirs in form.names.items():
+        found = {
+            kind: pretrained.head_tensors.get(f"{theirs}.{kind}") for kind in ("weight", "bias")
+        } if ours in form.pretrained else {}  # fmt: skip
+        module = head.get_submodule(ours)
+        if found and all(
+            tensor is not None and tensor.shape == getattr(module, kind).shape for kind, tensor in found.items()
+        ):
+            module.load_state_dict(found)
+        else:
+            fresh.append(ours)
+    return Model(pretrained.encoder, head), fresh
+
+
+def head_dropout(raw_config: Mapping[str, Any], form: HeadForm, otherwise: float) -> float:
+    """The dropout inside a head, as config.json says or as the encoder's."""
+    share = raw_config.get(form.dropout_key)
+    return share if isinstance(share, float) and 0 <= share < 1 else otherwise
+
+
+def _head_state(folder: Path, head: Head, form: HeadForm, beside: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    state = {}
+    for name, wanted in head.state_dict().items():
+        module, _, kind = name.rpartition(".")
+        stored = f"{form.names[module]}.{kind}"
+        if stored not in beside:
+            raise BundleError(
+                f"{folder}: tensor {stored!r} is missing: this folder holds an encoder, but no trained head; "
+                "train one with: bertsmith train"
+            )
+        if beside[stored].shape != wanted.shape:
+            raise BundleError(
+                f"{folder}: tensor {stored!r} has shape {tuple(beside[stored].shape)}, "
+                f"config.json and the labels ask for {tuple(wanted.shape)}"
+            )
+        state[name] = beside[stored]
+    return state
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{folder / MANIFEST}: format {manifest.get('format')!r}, this bertsmith {__version__} reads {FORMAT}"
+        )
+    files = manifest.get("files")
+    if not isinstance(files, dict) or "model.safetensors" not in files:
+        raise BundleError(f"{folder / MANIFEST}: the list of files is missing")
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path}: missing, although {MANIFEST} names it")
+        if path.stat().st_size != expected["bytes"]:
+            raise BundleError(
+                f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {expected['bytes']}: cut short or changed"
+            )
+        if sha256(path) != expected["sha256"]:
+            raise BundleError(f"{path}: sha256 differs from {MANIFEST}: the file was changed after it was saved")
+    return manifest
+
+
+def _task_of(folder: Path, manifest: Mapping[str, Any], raw: Mapping[str, Any]) -> Task[Any, Any]:
+    if manifest:
+        try:
+            return tasks.task_class(manifest["task"]).model_validate_json(json.dumps(manifest["options"]))
+        except (KeyError, ValidationError, SettingsError) as error:
+            first = str(error).replace("\n", " ")
+            raise BundleError(f"{folder / MANIFEST}: the task cannot be read: {first}") from error
+    architectures = raw.get("architectures") or []
+    for name in tasks.names():
+        kind = tasks.task_class(name)
+        form = family_of(raw, source=str(folder / "config.json")).heads[kind.head_kind]
+        if form.architecture in architectures and (task := kind.from_transformers(raw)) is not None:
+            return task
+    raise BundleError(
+        f"{folder}: holds no {MANIFEST}, and config.json's architectures {listed(architectures)} are of no task "
+        f"({listed(tasks.names())}); to train from it, name it as the --encoder"
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,218 @@
+"""The settings of a training run: one flat, strict set of names, the same as flags and in run.toml."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bertsmith import tasks
+from bertsmith.data import ReadOptions
+from bertsmith.errors import SettingsError, listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bertsmith.tasks import Task
+
+# TOML and the command line both give paths as text
+FilePath = Annotated[Path, Field(strict=False)]
+
+
+class Settings(BaseModel):
+    """Everything about a run but the task's own options. Every default is the literature's; docs/settings.md tells."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    train: FilePath | None = Field(
+        default=None, description="the rows to learn from: .csv, .tsv, .jsonl, .parquet (also .gz)"
+    )
+    dev: FilePath | None = Field(
+        default=None,
+        description="the rows that pick the best state; left out, dev_fraction of train is held out",
+    )
+    dev_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="the share of train held out where no dev is given; 0 for none"
+    )
+    encoder: str = Field(default="minilm", description="a folder, minilm (packaged) or org/name on the hub")
+    out: FilePath | None = Field(default=None, description="the folder that the trained bundle is written to")
+    overwrite: bool = Field(default=False, description="replace an existing out folder")
+
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="column of each input by name or number from 1, where not guessed"
+    )
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "lines"] = Field(
+        default="auto", description="the files' format: auto (by suffix), csv, tsv, jsonl, parquet or lines"
+    )
+    header: bool | None = Field(default=None, description="whether line 1 names the columns; left out, found out")
+    delimiter: str | None = Field(default=None, description="what stands between columns; left out, by format")
+    quoting: Literal["auto", "csv", "none"] = Field(
+        default="auto", description="whether quotation marks enclose fields: auto, csv (they do) or none"
+    )
+    encoding: str = Field(default="utf-8", description="the files' character encoding")
+
+    epochs: float = Field(default=3.0, gt=0, le=10_000, description="how often the training rows are seen")
+    max_steps: int | None = Field(default=None, ge=1, description="end after so many steps, instead of epochs")
+    batch_size: int = Field(default=32, ge=1, le=65_536, description="rows in a step")
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="parts that a batch is computed in, for less memory; the result is the same",
+    )
+    max_length: int | None = Field(
+        default=None, ge=4, description="most tokens of a sequence; left out, the encoder's limit, up to 512"
+    )
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="the highest rate; left out, by width: 1e-4 small, 3e-5 base, 2e-5 large",
+    )
+    schedule: Literal["linear", "constant"] = Field(
+        default="linear", description="the rate after warm-up: linear (to zero) or constant"
+    )
+    warmup: float = Field(default=0.1, ge=0, le=1, description="the share of the steps in which the rate rises")
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weights, not of biases and norms")
+    adam_epsilon: float = Field(default=1e-8, gt=0, le=1, description="epsilon of AdamW")
+    clip: float = Field(default=1.0, gt=0, description="the largest norm of a step's gradient")
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="all dropout; left out, as config.json says")
+
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="factor of the rate from each layer to the next lower"
+    )
+    freeze: int | Literal["encoder"] = Field(
+        default=0,
+        description="how many lower layers stay as they are, embeddings with them; or encoder, for all",
+    )
+    gradual_unfreezing: bool = Field(
+        default=False, description="train the head first, then one more layer from the top in each epoch"
+    )
+    reinit_top: int = Field(default=0, ge=0, description="how many top layers start at random")
+
+    evals_per_epoch: int = Field(default=4, ge=1, le=1000, description="how often dev is scored in an epoch")
+    keep: Literal["best", "last"] = Field(default="best", description="the state to keep: best on dev, or last")
+    patience: int | None = Field(default=None, ge=1, description="stop after so many dev scores without a better one")
+    restarts: int = Field(default=0, ge=0, le=20, description="how often a collapsed run starts anew, seed + 1")
+
+    seed: int = Field(default=1, ge=0, description="the seed of all that is random")
+    head_seed: int | None = Field(default=None, ge=0, description="seed of the head's first weights alone")
+    order_seed: int | None = Field(default=None, ge=0, description="seed of the order of the rows alone")
+    dropout_seed: int | None = Field(default=None, ge=0, description="seed of dropout alone")
+
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps …")
+    threads: int | None = Field(default=None, ge=1, le=1024, description="processor threads; left out, torch's choice")
+    save_every: int | None = Field(
+        default=None, ge=1, description="steps between saved states to resume from; left out, every 5 minutes"
+    )
+    tensorboard: bool = Field(default=False, description="write TensorBoard events beside metrics.jsonl, too")
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the files are read."""
+        return ReadOptions(
+            format=self.format,
+            header=self.header,
+            delimiter=self.delimiter,
+            quoting=self.quoting,
+            encoding=self.encoding,
+        )
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+# Sets of settings under one name; what is given beside a preset goes before it.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Mosbach et al. 2021: small data sets want a low rate, many epochs, warm-up and the best state
+    "stable": {"epochs": 20.0, "learning_rate": 2e-5, "warmup": 0.1, "keep": "best"},
+    # the encoder as a feature extractor: only the head learns, so its rate may be high
+    "features": {"freeze": "encoder", "epochs": 10.0, "learning_rate": 1e-3},
+    # a first look
+    "quick": {"max_steps": 100},
+}
+
+
+def resolve(values: Mapping[str, Any], *, source: str = "") -> tuple[Task[Any, Any], Settings]:
+    """The task and the settings that a flat set of names asks for, as in run.toml.
+
+    values: ``task``, optionally ``preset``, and any name of Settings, of the task's options or of its inputs (whose
+    value is a column). Raises SettingsError for an unknown name, with the nearest known one, and for a value of a
+    wrong type or out of range; `source` is where they were written.
+    """
+    at = f"{source}: " if source else ""
+    values = dict(values)
+    task_name = values.pop("task", None)
+    if task_name is None:
+        raise SettingsError(f"{at}'task' is missing; it is one of {listed(tasks.names())}")
+    kind = tasks.task_class(task_name)
+    preset = values.pop("preset", None)
+    if preset is not None and preset not in PRESETS:
+        raise SettingsError(
+            f"{at}preset must be one of {listed(PRESETS)}, got {preset!r}{nearest(str(preset), PRESETS)}"
+        )
+    values = {**PRESETS.get(preset, {}), **values}
+    options = {name: values.pop(name) for name in list(values) if name in kind.options()}
+    inputs = {item.name for item in kind.inputs} & values.keys()
+    columns = {**values.pop("columns", {}), **{name: str(values.pop(name)) for name in inputs}}
+    known = {*Settings.model_fields, *kind.options(), *(item.name for item in kind.inputs), "task", "preset"}
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingsError(f"{at}unknown setting {name!r}{nearest(name, known)}")
+    return checked(kind, options, at=at), checked(Settings, {**values, "columns": columns}, at=at)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, names with ``_`` or ``-``. Raises SettingsError if it is missing or not TOML."""
+    try:
+        return {
+            name.replace("-", "_"): value for name, value in tomllib.loads(path.read_text(encoding="utf-8")).items()
+        }
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file") from None
+    except (IsADirectoryError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: not a TOML file: {error}") from None
+
+
+def write_toml(task: Task[Any, Any], settings: Settings) -> str:
+    """The resolved settings as run.toml holds them: every name with its value, None left out."""
+    options = {name: getattr(task, name) for name in task.options()}
+    plain = settings.model_dump(mode="python", exclude={"columns"})
+    lines = [f"task = {_toml(task.name)}"]
+    for name, value in {**plain, **options, **settings.columns}.items():
+        if value is not None:
+            lines.append(f"{name} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case Path() | str():
+            # a TOML basic string has JSON's escapes
+            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+        case list() | tuple():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+        case _:
+            raise TypeError(f"no TOML for {value!r}")
+
+
+def checked(model: type[ModelT], values: Mapping[str, Any], *, at: str = "") -> ModelT:
+    """The model with these values. Raises SettingsError for the first wrong one: its name, what is allowed, what it is."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][:1])
+        if first["type"] == "missing":
+            raise SettingsError(f"{at}'{name}' is missing") from None
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(f"{at}unknown setting {name!r}{nearest(name, model.model_fields)}") from None
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        raise SettingsError(f"{at}{name} {message}, got {first['input']!r}") from None

@@ -1,0 +1,134 @@
+"""Readers: a file of any known format becomes a stream of rows, each with its place.
+
+A further format is one more file beside these, with a function that opens a `Source` as a `Table`, and one
+more line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertsmith.data.columns import Choice, choose, header_names, text_of
+from bertsmith.data.delimited import open_csv, open_tsv
+from bertsmith.data.jsonl import open_jsonl
+from bertsmith.data.lines import open_lines
+from bertsmith.data.parquet import open_parquet
+from bertsmith.data.source import Source
+from bertsmith.data.table import Opener, ReadOptions, Table
+from bertsmith.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from bertsmith.records import Input, Row
+
+__all__ = ["Choice", "ReadOptions", "Rows", "open_rows", "text_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a format is opened, and the suffixes of its files; with `gzip`, ``.gz`` may follow each."""
+
+    opener: Opener
+    suffixes: tuple[str, ...]
+    gzip: bool = True
+
+
+FORMATS: dict[str, Format] = {
+    "csv": Format(open_csv, (".csv",)),
+    "tsv": Format(open_tsv, (".tsv", ".tab")),
+    "jsonl": Format(open_jsonl, (".jsonl", ".ndjson")),
+    "parquet": Format(open_parquet, (".parquet",), gzip=False),
+    "lines": Format(open_lines, (".txt",)),
+}
+_DEFAULTS = ReadOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a file, with the chosen columns under the names of the inputs.
+
+    Each iteration reads the file from its start and holds one row (of Parquet: one batch) at a time.
+
+    Raises: DataError, while iterating, for a row that cannot be read and for a file without rows.
+    """
+
+    source: Source
+    table: Table
+    choices: tuple[Choice, ...]
+
+    def __iter__(self) -> Iterator[Row]:
+        empty = True
+        for row in self.table.rows(self.choices):
+            empty = False
+            yield row
+        if empty:
+            raise DataError(f"holds no rows ({self.table.note})", place=self.source.place())
+
+    @property
+    def name(self) -> str:
+        """The file as it was given, as in the places of its rows; ``<stdin>`` for standard input."""
+        return self.source.name
+
+    def describe(self) -> str:
+        """How the file is read, in one line, for people."""
+        named = self.table.columns.named
+        chosen = ", ".join(
+            f"{choice.input} = {repr(choice.column) if named else f'column {choice.column}'}"
+            f"{' (guessed)' if choice.guessed else ''}"
+            for choice in self.choices
+        )
+        return f"{self.name}: {self.table.note}; {chosen}"
+
+
+def open_rows(
+    path: Path | str,
+    inputs: Sequence[Input],
+    *,
+    columns: Mapping[str, str] | None = None,
+    training: bool = True,
+    options: ReadOptions = _DEFAULTS,
+) -> Rows:
+    """Opens a file (``-`` is standard input) as rows of a task's inputs; only its first lines are read now.
+
+    columns: the column of an input, by name or by number from 1; a name wins. Other inputs are guessed by
+    `Input.names`. training: whether inputs that are needed to train are demanded; else they are not read.
+
+    Raises: DataError where the file cannot be opened as a table, or lacks a required column; SettingsError
+    where `columns` names an input that there is not.
+    """
+    columns = columns or {}
+    source = Source(path, encoding=options.encoding)
+    opener = FORMATS[_format(source, options)].opener
+    table = opener(source, options=options, names=header_names(inputs, columns))
+    return Rows(source, table, choose(table.columns, inputs, columns, training=training))
+
+
+def _format(source: Source, options: ReadOptions) -> str:
+    if options.format != "auto":
+        return options.format
+    *_, before, last = ["", "", *(suffix.lower() for suffix in source.path.suffixes)]
+    gzip = last == ".gz"
+    suffix = before if gzip else last
+    name = next((name for name, known in FORMATS.items() if suffix in known.suffixes), None)
+    if name is None and source.once:
+        return _stream_format(source)
+    if name is None or (gzip and not FORMATS[name].gzip):
+        suffixes = [each for known in FORMATS.values() for each in known.suffixes]
+        found = f"the suffix {before + last if gzip else last!r}" if last else "a name without a suffix"
+        message = (
+            f"{found} tells no format; suffixes are {' '.join(suffixes)}, all but .parquet also with .gz"
+            f"{nearest(suffix, suffixes)}; else give --format {', '.join(FORMATS)}"
+        )
+        raise DataError(message, place=source.place())
+    # MRPC, and much else, is a TSV file named .txt.
+    if name == "lines" and "\t" in next(source.peek(), ""):
+        return "tsv"
+    return name
+
+
+def _stream_format(source: Source) -> str:
+    first = next((line for line in source.peek() if not line.isspace()), "")
+    return "jsonl" if first.lstrip().startswith("{") else "lines"

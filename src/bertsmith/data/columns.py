@@ -1,0 +1,197 @@
+"""Which column of a file is which input of a task: as the user says, else guessed by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertsmith.errors import DataError, SettingsError, listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bertsmith.records import Input, Place, Row
+
+_CLIP = 30
+_MOST_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a file. cells: their names, or the first row's values where the file is not `named`."""
+
+    cells: tuple[str, ...]
+    named: bool
+    place: Place
+
+    def __str__(self) -> str:
+        shown = [f"{number} {_clipped(cell)}" for number, cell in enumerate(self.cells[:_MOST_SHOWN], 1)]
+        rest = len(self.cells) - len(shown)
+        return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The column chosen for an input. column: its name, or its number from 1 where there are no names.
+
+    position: from 0. required: a row without it is an error.
+    """
+
+    input: str
+    column: str
+    position: int
+    guessed: bool
+    required: bool
+
+
+def header_names(inputs: Sequence[Input], requested: Mapping[str, str]) -> frozenset[str]:
+    """The names, lower case, of which a header holds at least one."""
+    known = {name.lower() for item in inputs for name in (*item.names, item.name)}
+    return frozenset(known | {_plain(name) for name in requested.values()})
+
+
+def is_header(cells: Sequence[str], names: frozenset[str]) -> bool:
+    """Whether one of the cells is one of the names.
+
+    A number that may be a column's is no evidence: with ``--label 3``, a first row with label 3 is a row.
+    """
+    return any(plain in names and not (plain.isdecimal() and int(plain) <= len(cells)) for plain in map(_plain, cells))
+
+
+def choose(
+    columns: Columns, inputs: Sequence[Input], requested: Mapping[str, str], *, training: bool
+) -> tuple[Choice, ...]:
+    """A column for each input that is to be read, in the order of the inputs; optional ones may have none.
+
+    Without `training`, an input that only training needs is left out, even where the file has it.
+
+    Raises: SettingsError where an input is requested that the task does not have; DataError where a column is
+    missing, ambiguous, or requested for two inputs.
+    """
+    known = [item.name for item in inputs]
+    for name in requested:
+        if name not in known:
+            hint = nearest(name, known)
+            raise SettingsError(f"{_flag(name)}: the task reads {listed(known)}, not {name!r}{hint}")
+
+    required = {item.name for item in inputs if item.required or (training and item.needed_to_train)}
+    wanted = [item for item in inputs if item.name in required or not item.needed_to_train]
+    found: dict[str, int] = {}
+    for item in wanted:
+        if item.name in requested:
+            position = _requested(columns, item.name, requested[item.name])
+            for other, taken in found.items():
+                if taken == position:
+                    flags = f"{_flag(other)} and {_flag(item.name)}"
+                    raise DataError(f"{flags} both name column {position + 1}", place=columns.place)
+            found[item.name] = position
+    for item in wanted:
+        if item.name not in requested and columns.named:
+            guess = _guessed(columns, item, set(found.values()))
+            if guess is not None:
+                found[item.name] = guess
+
+    missing = [item for item in wanted if item.name in required - found.keys()]
+    if missing:
+        raise _missing(columns, missing)
+    return tuple(
+        Choice(
+            input=item.name,
+            column=columns.cells[found[item.name]] if columns.named else str(found[item.name] + 1),
+            position=found[item.name],
+            guessed=item.name not in requested,
+            required=item.name in required,
+        )
+        for item in wanted
+        if item.name in found
+    )
+
+
+def text_of(row: Row, name: str) -> str:
+    """The text that the row holds for the input `name`, unchanged.
+
+    Raises: DataError where the row holds none, or no string (JSONL and Parquet may hold numbers).
+    """
+    value = row.values.get(name)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise DataError(f"there is no {name}; it must be a string", place=row.place)
+    found = f"{type(value).__name__} {_clipped(value)}"
+    raise DataError(f"{name} must be a string, got {found}", place=row.place)
+
+
+def _requested(columns: Columns, name: str, asked: str) -> int:
+    cells = columns.cells
+    if columns.named:
+        exact = [position for position, cell in enumerate(cells) if cell == asked]
+        found = exact or [position for position, cell in enumerate(cells) if _plain(cell) == _plain(asked)]
+        if found:
+            return _only(columns, name, found)
+    if asked.strip().isdecimal():
+        number = int(asked)
+        if 1 <= number <= len(cells):
+            return number - 1
+        message = f"{_flag(name)} {asked}: there is no column {number}; columns are {columns}"
+        raise DataError(message, place=columns.place)
+    hint = nearest(asked, cells)
+    if columns.named:
+        message = f"{_flag(name)}: there is no column {asked!r}; columns are {columns}{hint}"
+    else:
+        message = f"{_flag(name)}: there is no column {asked!r}; {_no_header(columns)}{hint}"
+    raise DataError(message, place=columns.place)
+
+
+def _guessed(columns: Columns, item: Input, taken: set[int]) -> int | None:
+    for name in (*item.names, item.name):
+        found = [
+            position
+            for position, cell in enumerate(columns.cells)
+            if _plain(cell) == name.lower() and position not in taken
+        ]
+        if found:
+            return _only(columns, item.name, found)
+    return None
+
+
+def _only(columns: Columns, name: str, found: Sequence[int]) -> int:
+    if len(found) > 1:
+        numbers = " and ".join(str(position + 1) for position in found)
+        message = (
+            f"column {columns.cells[found[0]]!r} for {name} is there {len(found)} times, as columns {numbers}"
+            f"; rename one, or give its number: {_flag(name)} {found[0] + 1}"
+        )
+        raise DataError(message, place=columns.place)
+    return found[0]
+
+
+def _missing(columns: Columns, missing: Sequence[Input]) -> DataError:
+    what = " and ".join(f"{item.name} (looked for {listed(item.names or (item.name,))})" for item in missing)
+    flags = " ".join(f"{_flag(item.name)} {'NAME' if columns.named else 'NUMBER'}" for item in missing)
+    if columns.named:
+        hints = (nearest(name, columns.cells) for item in missing for name in (*item.names, item.name))
+        hint = next(filter(None, hints), "")
+        message = f"there is no column for {what}; columns are {columns}{hint}; name it: {flags}"
+    else:
+        message = f"there is no column for {what}; {_no_header(columns)}: {flags}"
+    return DataError(message, place=columns.place)
+
+
+def _no_header(columns: Columns) -> str:
+    return (
+        f"line {columns.place.line} was taken as a row, not as a header, and holds {columns}"
+        "; say --header if it is one, else give column numbers"
+    )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _plain(cell: str) -> str:
+    return cell.strip().lower()
+
+
+def _clipped(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _CLIP else shown[:_CLIP] + "…"

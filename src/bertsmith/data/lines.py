@@ -1,0 +1,59 @@
+"""Plain text: each line is a text, an empty line an empty text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertsmith.data.columns import Columns
+from bertsmith.data.source import without_end
+from bertsmith.data.table import no_rows
+from bertsmith.errors import DataError
+from bertsmith.records import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bertsmith.data.columns import Choice
+    from bertsmith.data.source import Source
+    from bertsmith.data.table import ReadOptions
+
+_TEXT, _TEXT_B = "text", "text_b"
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A file of texts. Where the task reads a `text_b`, a line with exactly one tab is a text and its text_b.
+
+    Any other line is a text as it stands, tabs included.
+    """
+
+    source: Source
+    columns: Columns
+
+    @property
+    def note(self) -> str:
+        return "one text a line"
+
+    def rows(self, choices: Sequence[Choice]) -> Iterator[Row]:
+        pairs = any(choice.column == _TEXT_B for choice in choices)
+        for number, line in enumerate(self.source.lines(), 1):
+            text = without_end(line)
+            parts = text.split("\t") if pairs and text.count("\t") == 1 else [text]
+            values = {}
+            for choice in choices:
+                if choice.position < len(parts):
+                    values[choice.input] = parts[choice.position]
+                elif choice.required:
+                    found = f"{text.count(chr(9))} tabs on the line"
+                    message = f"{found}, expected exactly one, between {_TEXT} and {choice.input}"
+                    raise DataError(message, place=self.source.place(number))
+            yield Row(values, self.source.place(number))
+
+
+def open_lines(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Lines:  # noqa: ARG001
+    """Opens a file of texts. It has the columns text and, for a task that reads one, text_b."""
+    if next(source.peek(), None) is None:
+        raise no_rows(source)
+    cells = (_TEXT, _TEXT_B) if _TEXT_B in names else (_TEXT,)
+    return Lines(source, Columns(cells=cells, named=True, place=source.place()))

@@ -1,0 +1,76 @@
+"""BERT (Devlin et al. 2019), and what shares its form: MiniLM, BioBERT, the sentence encoders made from it."""
+
+from collections.abc import Mapping
+
+from bertsmith.families import Family, HeadForm
+
+NAMES: Mapping[str, str | tuple[str, ...]] = {
+    "embeddings.word": "embeddings.word_embeddings",
+    "embeddings.position": "embeddings.position_embeddings",
+    "embeddings.segment": "embeddings.token_type_embeddings",
+    "embeddings.norm": "embeddings.LayerNorm",
+    "layers.{i}.attention.query_key_value": (
+        "encoder.layer.{i}.attention.self.query",
+        "encoder.layer.{i}.attention.self.key",
+        "encoder.layer.{i}.attention.self.value",
+    ),
+    "layers.{i}.attention.output": "encoder.layer.{i}.attention.output.dense",
+    "layers.{i}.attention_norm": "encoder.layer.{i}.attention.output.LayerNorm",
+    "layers.{i}.feed_forward.inner": "encoder.layer.{i}.intermediate.dense",
+    "layers.{i}.feed_forward.output": "encoder.layer.{i}.output.dense",
+    "layers.{i}.feed_forward_norm": "encoder.layer.{i}.output.LayerNorm",
+}
+
+KEYS = {
+    "vocabulary": "vocab_size",
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "inner_width": "intermediate_size",
+    "positions": "max_position_embeddings",
+    "segments": "type_vocab_size",
+    "activation": "hidden_act",
+    "norm_epsilon": "layer_norm_eps",
+    "dropout": "hidden_dropout_prob",
+    "attention_dropout": "attention_probs_dropout_prob",
+    "initializer_range": "initializer_range",
+}
+
+# transformers' BertConfig, which leaves out of config.json what equals its defaults
+DEFAULTS = {
+    "vocabulary": 30_522,
+    "width": 768,
+    "layers": 12,
+    "heads": 12,
+    "inner_width": 3_072,
+    "positions": 512,
+    "segments": 2,
+    "activation": "gelu",
+    "norm_epsilon": 1e-12,
+    "dropout": 0.1,
+    "attention_dropout": 0.1,
+    "initializer_range": 0.02,
+}
+
+FIXED = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
+
+FAMILIES = (
+    Family(
+        model_type="bert",
+        prefix="bert.",
+        keys=KEYS,
+        defaults=DEFAULTS,
+        fixed=FIXED,
+        names=NAMES,
+        heads={
+            "sequence": HeadForm(
+                architecture="BertForSequenceClassification",
+                names={"dense": "bert.pooler.dense", "output": "classifier"},
+                activation="tanh",
+                dropout_key="classifier_dropout",
+                pretrained=("dense",),
+            ),
+        },
+        known=("bert.pooler.", "cls.", "classifier.", "qa_outputs.", "bert.embeddings.position_ids"),
+    ),
+)

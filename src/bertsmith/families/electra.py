@@ -1,0 +1,32 @@
+"""ELECTRA (Clark et al. 2020): BERT with embeddings narrower than the layers; generator and discriminator."""
+
+from bertsmith.families import Family, HeadForm
+from bertsmith.families.bert import DEFAULTS, FIXED, KEYS, NAMES
+
+FAMILIES = (
+    Family(
+        model_type="electra",
+        prefix="electra.",
+        keys={**KEYS, "embedding_width": "embedding_size"},
+        defaults={**DEFAULTS, "width": 256, "heads": 4, "inner_width": 1_024, "embedding_width": 128},
+        fixed=FIXED,
+        names={**NAMES, "embeddings.projection": "embeddings_project"},
+        heads={
+            "sequence": HeadForm(
+                architecture="ElectraForSequenceClassification",
+                names={"dense": "classifier.dense", "output": "classifier.out_proj"},
+                activation="gelu",
+                dropout_key="classifier_dropout",
+                dropout_before=True,
+            ),
+        },
+        known=(
+            "generator_predictions.",
+            "generator_lm_head.",
+            "discriminator_predictions.",
+            "classifier.",
+            "qa_outputs.",
+            "electra.embeddings.position_ids",
+        ),
+    ),
+)

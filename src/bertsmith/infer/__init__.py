@@ -1,0 +1,66 @@
+"""Prediction: from texts to answers with a bundle, streamed, in the order given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bertsmith.bundle import Bundle
+from bertsmith.errors import InputError
+from bertsmith.infer.engine import predict
+from bertsmith.records import Place, Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+# What a library user may ask about: a text, a pair of texts, or the task's inputs by name.
+Question: TypeAlias = str | tuple[str, str] | Mapping[str, Any]
+
+
+class Predictor:
+    """A bundle that answers. `bertsmith.load(folder)` gives one."""
+
+    def __init__(self, bundle: Bundle, *, device: torch.device | str | None = None) -> None:
+        self.bundle = bundle
+        bundle.model.to(device) if device is not None else None
+        bundle.model.eval()
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: torch.device | str | None = None) -> Predictor:
+        """Open a folder that bertsmith or transformers saved. Raises BundleError if it cannot be used."""
+        return cls(Bundle.load(folder), device=device)
+
+    def predict(self, questions: Sequence[Question] | str) -> list[Any]:
+        """The predictions for texts, pairs of texts or rows, one each, in their order.
+
+        Raises InputError, naming the place in the list, for what is no text.
+        """
+        if isinstance(questions, str):
+            raise InputError("predict takes a list of texts, got one text; write predict([text])")
+        rows = [_row(question, Place(f"question {number}")) for number, question in enumerate(questions, start=1)]
+        return [prediction for _, prediction in self.stream(rows)]
+
+    def stream(self, rows: Iterable[Row]) -> Iterator[tuple[Any, Any]]:
+        """Every row's example with its prediction, as they come, holding a bounded number of rows at a time."""
+        bundle = self.bundle
+        examples = (bundle.task.read(row) for row in rows)
+        while window := list(islice(examples, LOOK_AHEAD)):
+            predictions = predict(bundle.task, bundle.model, bundle.tokenizer, window, max_length=bundle.max_length)
+            yield from zip(window, predictions, strict=True)
+
+
+# Rows read ahead, so that sequences of like length can share a batch.
+LOOK_AHEAD = 1024
+
+
+def _row(question: Question, place: Place) -> Row:
+    if isinstance(question, str):
+        return Row({"text": question}, place)
+    if isinstance(question, Mapping):
+        return Row(question, place)
+    if isinstance(question, Sequence) and len(question) == 2:
+        return Row({"text": question[0], "text_b": question[1]}, place)
+    raise InputError(f"wanted a text, a pair of texts or a mapping, got {question!r}", place=place)

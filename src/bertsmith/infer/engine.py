@@ -1,0 +1,78 @@
+"""From examples to predictions with a model in memory; training's dev scores come from here, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from bertsmith.batching import by_budget, collate
+from bertsmith.nn.layout import Reads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bertsmith.batching import Batch
+    from bertsmith.nn.heads import Model
+    from bertsmith.records import Encoded
+    from bertsmith.tasks import Output, Task
+    from bertsmith.tokenizer import Tokenizer
+
+# A batch's tokens, padding inside attention counted: enough to fill the processor, little enough for its cache.
+BATCH_TOKENS = 4_096
+BATCH_ROWS = 128
+
+
+def predict(
+    task: Task[Any, Any],
+    model: Model,
+    tokenizer: Tokenizer,
+    examples: Sequence[Any],
+    *,
+    max_length: int,
+) -> list[Any]:
+    """The predictions for examples, one each, in their order."""
+    encoded = task.encode(examples, tokenizer, max_length=max_length)
+    return predict_encoded(task, model, examples, encoded)
+
+
+def predict_encoded(
+    task: Task[Any, Any], model: Model, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]]
+) -> list[Any]:
+    """The same for examples that are already encoded (sequences whose `owner` counts in `examples`)."""
+    outputs = run(model, [sequence for sequences in encoded for sequence in sequences], examples)
+    per_example = iter(outputs)
+    return [
+        task.decode(example, sequences, [next(per_example) for _ in sequences])
+        for example, sequences in zip(examples, encoded, strict=True)
+    ]
+
+
+def run(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]) -> list[Output]:
+    """The head's outputs of every sequence, in their order, computed in batches of like length."""
+    outputs: list[Output | None] = [None] * len(sequences)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        groups = by_budget([len(s) for s in sequences], most_tokens=BATCH_TOKENS, most_rows=BATCH_ROWS)
+        for group in groups:
+            # `group` is longest first already, the order that collate keeps
+            batch = collate([sequences[index] for index in group], examples, device=model.device)
+            for index, output in zip(group, _by_sequence(model, batch), strict=True):
+                outputs[index] = output
+    model.train(was_training)
+    assert all(output is not None for output in outputs), "every sequence has its output"
+    return [output for output in outputs if output is not None]
+
+
+def _by_sequence(model: Model, batch: Batch) -> Iterable[Output]:
+    """The outputs cut into those of each sequence: one row of a first-token head, all its tokens' rows otherwise."""
+    named = {
+        name: tensor.float().cpu().numpy() for name, tensor in model(batch.id_T, batch.segment_T, batch.layout).items()
+    }
+    first_S: Iterator[int] = iter(batch.layout.first_S.tolist())
+    for index, (start, length) in enumerate(zip(first_S, batch.layout.lengths, strict=True)):
+        if model.head.reads is Reads.FIRST:
+            yield {name: values[index] for name, values in named.items()}
+        else:
+            yield {name: values[start : start + length] for name, values in named.items()}

@@ -1,0 +1,1 @@
+"""The encoder: transformer layers on packed tokens, which know nothing of tasks."""

@@ -1,0 +1,127 @@
+"""The encoder: embeddings and a stack of transformer layers (Devlin et al. 2019, §3) on packed tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from bertsmith.nn.layers import FeedForward, Layer, SelfAttention
+from bertsmith.nn.layout import Reads
+
+if TYPE_CHECKING:
+    from bertsmith.nn.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """The shape of an encoder; the families read it from config.json and write it back.
+
+    positions: rows of the position table, of which the first `first_position` are never used.
+    segments: rows of the segment table; 0 where a family has none.
+    """
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    inner_width: int
+    positions: int
+    segments: int
+    embedding_width: int
+    first_position: int = 0
+    activation: str = "gelu"
+    norm_epsilon: float = 1e-12
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    initializer_range: float = 0.02
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence, in tokens with the special ones, that the position table allows."""
+        return self.positions - self.first_position
+
+
+class Embeddings(nn.Module):
+    """Word, position and segment embeddings, their norm and, where they are narrower, a projection (ELECTRA)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.first_position = config.first_position
+        self.word = nn.Embedding(config.vocabulary, config.embedding_width)
+        self.position = nn.Embedding(config.positions, config.embedding_width)
+        self.segment = nn.Embedding(config.segments, config.embedding_width) if config.segments else None
+        self.norm = nn.LayerNorm(config.embedding_width, eps=config.norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout)
+        narrower = config.embedding_width != config.width
+        self.projection = nn.Linear(config.embedding_width, config.width) if narrower else None
+
+    def forward(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> Tensor:
+        embedded_TE = self.word(id_T) + self.position(layout.position_T + self.first_position)
+        if self.segment is not None:
+            embedded_TE = embedded_TE + self.segment(segment_T)
+        embedded_TE = self.dropout(self.norm(embedded_TE))
+        return embedded_TE if self.projection is None else self.projection(embedded_TE)  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    """Embeddings and transformer layers. Build it on the meta device and load weights, or call `initialize`."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(
+            Layer(
+                attention=SelfAttention(width=config.width, heads=config.heads, dropout=config.attention_dropout),
+                feed_forward=FeedForward(
+                    width=config.width, inner_width=config.inner_width, activation=config.activation
+                ),
+                width=config.width,
+                norm_epsilon=config.norm_epsilon,
+                dropout=config.dropout,
+            )
+            for _ in range(config.layers)
+        )
+
+    def forward(self, id_T: Tensor, segment_T: Tensor, layout: Layout, *, reads: Reads = Reads.ALL) -> Tensor:
+        """The last layer's hidden states: ``[T, D]``, or ``[S, D]`` of the first tokens with ``Reads.FIRST``.
+
+        Both give the same numbers for a first token: what no head reads is left out, nothing is approximated.
+        """
+        hidden_TD = self.embeddings(id_T, segment_T, layout)
+        for layer in self.layers[:-1]:
+            hidden_TD = layer(hidden_TD, layout)
+        return self.layers[-1](hidden_TD, layout, reads=reads)  # type: ignore[no-any-return]
+
+    def hidden_states(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> list[Tensor]:
+        """The embeddings' output and every layer's, each ``[T, D]``."""
+        states = [self.embeddings(id_T, segment_T, layout)]
+        for layer in self.layers:
+            states.append(layer(states[-1], layout))
+        return states
+
+    def set_dropout(self, share: float) -> None:
+        """Drop this share of hidden values and of attention probabilities in training."""
+        for part in self.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = share
+            elif isinstance(part, SelfAttention):
+                part.dropout = share
+
+    def initialize(self, generator: torch.Generator) -> None:
+        """Random weights as BERT starts from: normal with the config's deviation, zero biases, unit norms."""
+        initialize(self, deviation=self.config.initializer_range, generator=generator)
+
+
+def initialize(module: nn.Module, *, deviation: float, generator: torch.Generator) -> None:
+    """Set all of a module's weights at random: linear and embedding weights normal, biases 0, norms 1 and 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            nn.init.normal_(part.weight, std=deviation, generator=generator)
+        if isinstance(part, nn.LayerNorm):
+            nn.init.ones_(part.weight)
+        if isinstance(part, nn.Linear | nn.LayerNorm) and part.bias is not None:
+            nn.init.zeros_(part.bias)

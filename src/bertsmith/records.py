@@ -1,0 +1,94 @@
+"""The records that travel through bertsmith, in the order in which they come to be. No torch here.
+
+row (as read) → example (typed by its task) → encoded (ids and spans) → prediction → scores
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row was read: ``train.tsv:17``. Lines count from 1; None where a source has no lines."""
+
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a file, its values under the names of the task's inputs (``text``, ``text_b``, ``label`` …)."""
+
+    values: Mapping[str, Any]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input that a task reads from a row.
+
+    names: the column names by which it is found when the user names no column, best first, lower case.
+    required: reading fails without it. needed_to_train: reading for training or scoring fails without it.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    required: bool = True
+    needed_to_train: bool = True
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One sequence of pieces, ready for the encoder.
+
+    ids: int32 [n], with special tokens. second: where segment 1 begins (n where there is one segment).
+    spans: int32 [n, 2], half-open character spans in the text that the piece comes from, (-1, -1) for special
+    tokens; None unless asked for. owner: the position of the example among those encoded.
+    cut: how many pieces of the text were left out to keep within the limit.
+    """
+
+    ids: NDArray[np.int32]
+    second: int
+    owner: int
+    cut: int = 0
+    spans: NDArray[np.int32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score with its 95 % bootstrap interval. None where it is undefined (Pearson of a constant, say)."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of one evaluation. Higher is better for the `main` one, which picks the best state of a run."""
+
+    main: str
+    values: Mapping[str, Score]
+    baseline: Mapping[str, Score] = field(default_factory=dict)
+    rows: int = 0
+
+    @property
+    def main_value(self) -> float:
+        """The main score; minus infinity where it is undefined, so that any defined one is better."""
+        value = self.values[self.main].value
+        return float("-inf") if value is None else value

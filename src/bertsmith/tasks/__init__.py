@@ -1,0 +1,157 @@
+"""Tasks: one file each. A file in this folder whose name has no leading underscore defines ``TASK``, a `Task`.
+
+Training, evaluation and prediction all go through the same methods, so what serves is what was trained:
+
+    row ─read▶ example ─encode▶ [encoded …] ─collate▶ batch ─encoder▶ hidden ─head▶ output ─decode▶ prediction
+                                                                         └─loss▶ gradient      ─scorer▶ scores
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from bertsmith.errors import SettingsError, listed, nearest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from bertsmith.batching import Batch
+    from bertsmith.families import HeadForm
+    from bertsmith.nn.encoder import EncoderConfig
+    from bertsmith.nn.heads import Head
+    from bertsmith.records import Encoded, Input, Row
+    from bertsmith.tokenizer import Tokenizer
+
+ExampleT = TypeVar("ExampleT")
+PredictionT = TypeVar("PredictionT")
+
+# Row numbers (with repeats, as a bootstrap draws them) to the scores of those rows; None where one is undefined.
+Scorer: TypeAlias = Callable[[NDArray[np.int64]], Mapping[str, float | None]]
+Output: TypeAlias = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The sum of a batch's losses and how many targets it is of; a step divides by the targets of all its parts."""
+
+    total: Tensor
+    targets: float
+
+
+def option(default: Any, help: str, **bounds: Any) -> Any:  # noqa: A002
+    """A task's option: a flag of the command line and a key of run.toml, by its name."""
+    return Field(default=default, description=help, **bounds)
+
+
+def learned(default: Any) -> Any:
+    """What a task learns from the training data, and a bundle keeps."""
+    return Field(default=default, json_schema_extra={"learned": True})
+
+
+class Task(BaseModel, Generic[ExampleT, PredictionT]):
+    """One use of an encoder: its options and what it learned from the data, frozen.
+
+    name: as on the command line. head_kind: which of a family's head forms it takes. inputs: what it reads from a
+    row. Every example has a `target` (None where its row has none) and a `place`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    head_kind: ClassVar[str]
+    inputs: ClassVar[tuple[Input, ...]]
+
+    def read(self, row: Row) -> ExampleT:
+        """A typed example of a row; its target is None where the row has none. May raise DataError."""
+        raise NotImplementedError
+
+    def learn(self, examples: Sequence[ExampleT]) -> Self:
+        """This task with what the training examples teach (label names, mean of the targets). May raise DataError."""
+        raise NotImplementedError
+
+    def check(self, examples: Sequence[ExampleT]) -> None:
+        """Raises DataError for the first example whose target this task, having learned, does not know."""
+        raise NotImplementedError
+
+    def encode(self, examples: Sequence[ExampleT], tokenizer: Tokenizer, *, max_length: int) -> list[list[Encoded]]:
+        """The sequences of every example, `owner` being its position: one, or several windows of a long text."""
+        raise NotImplementedError
+
+    def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> Head:
+        """A new head, its weights not yet set. Its `reads` says which tokens it sees."""
+        raise NotImplementedError
+
+    def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
+        """Set a new head's weights at random, before those that pretraining already made are copied in."""
+        raise NotImplementedError
+
+    def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
+        """The loss of a batch's examples, from the hidden states that the head reads."""
+        raise NotImplementedError
+
+    def decode(self, example: ExampleT, encoded: Sequence[Encoded], outputs: Sequence[Output]) -> PredictionT:
+        """The prediction of an example from the head's outputs of each of its sequences."""
+        raise NotImplementedError
+
+    def calibrate(self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]) -> Self:
+        """This task with what the dev set tunes after training (thresholds, say); most tasks tune nothing."""
+        return self
+
+    def baseline(self, examples: Sequence[ExampleT]) -> Sequence[PredictionT]:
+        """What one predicts without a model: the commonest label or the mean of the training data."""
+        raise NotImplementedError
+
+    def collapsed(self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]) -> str | None:
+        """What to say of predictions that are all the same although the targets are not; None if they are sound."""
+        raise NotImplementedError
+
+    def main_score(self) -> str:
+        """The name of the score, higher being better, by which the best state of a run is picked."""
+        raise NotImplementedError
+
+    def scorer(self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]) -> Scorer:
+        """A function from row numbers to scores, the same ones for every call."""
+        raise NotImplementedError
+
+    def details(
+        self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Scores a part (precision, recall, F1 and support of every label, say), for tables."""
+        return {}
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> Self | None:
+        """The task of a model that transformers saved, from its config.json; None if it is not of this task."""
+        return None
+
+    def to_transformers(self) -> Mapping[str, Any]:
+        """The keys of config.json that tell transformers what the head's outputs mean."""
+        return {}
+
+    @classmethod
+    def options(cls) -> Mapping[str, Any]:
+        """The fields that are options, not learned, by name."""
+        return {name: info for name, info in cls.model_fields.items() if not (info.json_schema_extra or {})}
+
+
+def names() -> list[str]:
+    """The names of all tasks, found by scanning this folder; imports none of them."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def task_class(name: str) -> type[Task[Any, Any]]:
+    """The task of this name. Raises SettingsError for an unknown one, with the nearest known name."""
+    if name not in names():
+        raise SettingsError(f"unknown task {name!r}; the tasks are {listed(names())}{nearest(name, names())}")
+    found: type[Task[Any, Any]] = importlib.import_module(f"{__name__}.{name}").TASK
+    return found

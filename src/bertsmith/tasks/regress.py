@@ -1,0 +1,137 @@
+"""`regress`: one text, or a pair of texts, to a number (STS-B's similarity of 0 to 5; Devlin et al. 2019, §4.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from bertsmith import metrics
+from bertsmith.errors import DataError
+from bertsmith.records import Input
+from bertsmith.tasks import Loss, learned
+from bertsmith.tasks._texts import TEXT, TEXT_B, TextExample, TextTask, pooled_logits, pooled_output, was_cut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from bertsmith.batching import Batch
+    from bertsmith.families import HeadForm
+    from bertsmith.nn.encoder import EncoderConfig
+    from bertsmith.nn.heads import Head, SequenceHead
+    from bertsmith.records import Encoded, Row
+    from bertsmith.tasks import Output, Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The answer for one text, in the units of the training data. truncated: part of the text was not read."""
+
+    value: float
+    truncated: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return {"value": self.value, "truncated": True} if self.truncated else {"value": self.value}
+
+
+class Regress(TextTask[float, Estimate]):
+    """One text or a pair → a number: squared error on standardised targets, answers in the data's units."""
+
+    name = "regress"
+    summary = "one text, or a pair of texts, to a number"
+    inputs = (
+        TEXT,
+        TEXT_B,
+        Input(
+            "label",
+            names=("label", "score", "target", "value", "similarity", "rating"),
+            required=False,
+            help="the column of the number",
+        ),
+    )
+
+    mean: float = learned(0.0)
+    deviation: float = learned(1.0)
+
+    def read_target(self, row: Row) -> float:
+        value = row.values["label"]
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise DataError(f"label {value!r} is not a finite number, as 'regress' needs", place=row.place)
+        return number
+
+    def learn(self, examples: Sequence[TextExample[float]]) -> Self:
+        targets = np.array([example.target for example in examples], dtype=np.float64)
+        deviation = float(targets.std())
+        if deviation == 0:
+            raise DataError(
+                f"{examples[0].place.source}: all {len(targets)} targets are {targets[0]:g}; there is nothing to learn"
+            )
+        return self.model_copy(update={"mean": float(targets.mean()), "deviation": deviation})
+
+    def check(self, examples: Sequence[TextExample[float]]) -> None:
+        """Any finite number is a target."""
+
+    def outputs(self) -> int:
+        return 1
+
+    def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> SequenceHead:
+        head = super().head(config, form, dropout=dropout)
+        head.answer_in(scale=self.deviation, shift=self.mean)
+        return head
+
+    def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
+        """Squared error in deviations of the training targets, so that the rates suit data of any unit."""
+        estimate_R = pooled_logits(head, hidden, batch).squeeze(1)
+        target_R = torch.tensor([example.target for example in batch.examples], device=estimate_R.device)
+        return Loss(((estimate_R - target_R) / self.deviation).square().sum(), targets=len(target_R))
+
+    def decode(self, example: TextExample[float], encoded: Sequence[Encoded], outputs: Sequence[Output]) -> Estimate:
+        return Estimate(value=float(pooled_output(outputs)[0]), truncated=was_cut(encoded))
+
+    def baseline(self, examples: Sequence[TextExample[float]]) -> Sequence[Estimate]:
+        return [Estimate(self.mean)] * len(examples)
+
+    def collapsed(self, examples: Sequence[TextExample[float]], predictions: Sequence[Estimate]) -> str | None:
+        spread = float(np.std([prediction.value for prediction in predictions]))
+        truth = float(np.std([example.target or 0.0 for example in examples]))
+        if spread > 0.01 * truth:
+            return None
+        return f"collapsed: every text is answered with about {predictions[0].value:.3g}"
+
+    def main_score(self) -> str:
+        return "pearson"
+
+    def scorer(self, examples: Sequence[TextExample[float]], predictions: Sequence[Estimate]) -> Scorer:
+        truth = np.array([example.target for example in examples], dtype=np.float64)
+        given = np.array([prediction.value for prediction in predictions], dtype=np.float64)
+
+        def scores(rows: NDArray[np.int64]) -> Mapping[str, float | None]:
+            return {
+                "pearson": metrics.pearson(truth[rows], given[rows]),
+                "spearman": metrics.spearman(truth[rows], given[rows]),
+                "mse": float(np.square(truth[rows] - given[rows]).mean()),
+            }
+
+        return scores
+
+    @classmethod
+    def from_transformers(cls, config: Mapping[str, Any]) -> Self | None:
+        single = len(config.get("id2label", {"0": "LABEL_0"})) == 1
+        return cls() if single and config.get("problem_type") in (None, "regression") else None
+
+    def to_transformers(self) -> Mapping[str, Any]:
+        return {"id2label": {"0": "value"}, "label2id": {"value": 0}, "problem_type": "regression"}
+
+
+TASK = Regress

@@ -1,0 +1,229 @@
+"""The loop: it knows neither labels nor spans, only a task's loss and its main score."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bertsmith.batching import collate, mixed_seed, parts_of, shuffled
+from bertsmith.errors import TrainingError
+from bertsmith.infer.engine import predict_encoded
+from bertsmith.training.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
+from bertsmith.training.optim import learning, optimizer_of, rate_factor, set_learning
+from bertsmith.training.state import Position, load_state, save_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from bertsmith.config import Settings
+    from bertsmith.nn.heads import Model
+    from bertsmith.records import Encoded
+    from bertsmith.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Examples with their encoded sequences, each sequence's `owner` counting in `examples`."""
+
+    examples: Sequence[Any]
+    encoded: Sequence[Sequence[Encoded]]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all sequences."""
+        return sum(len(sequence) for sequences in self.encoded for sequence in sequences)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How training ended. stopped: on request, before its end; the state that was saved can be resumed."""
+
+    steps: int
+    best_step: int | None
+    best_value: float | None
+    stopped: bool
+
+
+@dataclass(slots=True)
+class _Best:
+    """The best state so far, by dev's main score; the later of two equal ones does not replace the earlier."""
+
+    step: int | None = None
+    value: float | None = None
+    stale: int = 0
+    weights: dict[str, Tensor] | None = field(default=None, repr=False)
+
+    def offer(self, step: int, value: float, model: Model) -> bool:
+        if self.value is not None and value <= self.value:
+            self.stale += 1
+            return False
+        self.step, self.value, self.stale = step, value, 0
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        return True
+
+
+def fit(
+    task: Task[Any, Any],
+    model: Model,
+    train: Prepared,
+    dev: Prepared | None,
+    settings: Settings,
+    *,
+    state: Path | None = None,
+    run: str = "",
+    attempt: int = 0,
+    listen: Listener = nobody,
+    stop: Callable[[], bool] = lambda: False,
+) -> Fit:
+    """Train `model` in place, and leave it in its best state (or its last, as the settings say).
+
+    state: where the state to resume from is written, and read if it is there already; None for neither.
+    run: what a state must have been saved with to be resumed. stop: asked after every step.
+    Same settings, data and threads give the same bits, resumed or not.
+    Raises TrainingError at the first loss or gradient that is not finite, naming the rows.
+    """
+    steps_per_epoch = math.ceil(len(train) / settings.batch_size)
+    steps = settings.max_steps or max(1, round(settings.epochs * steps_per_epoch))
+    eval_every = max(1, round(steps_per_epoch / settings.evals_per_epoch))
+    order_seed = _or(settings.order_seed, settings.seed)
+    dropout_seed = _or(settings.dropout_seed, settings.seed)
+
+    optimizer = optimizer_of(model, settings)
+    peak_rate = optimizer.param_groups[0]["lr"]
+    best, first_step = _Best(), 0
+    if state is not None and state.exists():
+        position, weights = load_state(state, model, optimizer)
+        first_step = position.step
+        best = _Best(position.best_step, position.best_value, position.stale, weights)
+
+    def save(step: int) -> None:
+        if state is not None:
+            position = Position(step, best.step, best.value, best.stale, attempt, run)
+            save_state(state, position, model, optimizer, best.weights)
+            listen(Saved(step, str(state)))
+
+    listen(
+        Began(
+            steps=steps,
+            first_step=first_step,
+            epochs=steps / steps_per_epoch,
+            rows=len(train),
+            tokens=train.tokens,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            device=str(model.device),
+            threads=torch.get_num_threads(),
+        )
+    )
+    order_of_epoch = (-1, list[int]())
+    saved_at, reason, step = time.monotonic(), "done", first_step
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        while step < steps:
+            began = time.perf_counter()
+            epoch, place = divmod(step, steps_per_epoch)
+            if order_of_epoch[0] != epoch:
+                order_of_epoch = (epoch, shuffled(len(train), seed=order_seed, epoch=epoch))
+                set_learning(model, settings, epoch=epoch)
+            rows = order_of_epoch[1][place * settings.batch_size : (place + 1) * settings.batch_size]
+
+            # a pure function of seed and step: dropout needs no generator that a resumed run would have to restore
+            torch.manual_seed(mixed_seed(dropout_seed, step))
+            loss, tokens = _backward(task, model, train, rows, parts=settings.accumulate, step=step)
+            norm = float(torch.nn.utils.clip_grad_norm_(learning(model), settings.clip))
+            if not math.isfinite(norm):
+                raise _not_finite("gradient", step, train, rows)
+            factor = rate_factor(step, steps=steps, warmup=settings.warmup, schedule=settings.schedule)
+            for group in optimizer.param_groups:
+                group["lr"] = peak_rate * group["scale"] * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            listen(
+                Stepped(
+                    step,
+                    step / steps_per_epoch,
+                    loss,
+                    norm,
+                    peak_rate * factor,
+                    tokens,
+                    time.perf_counter() - began,
+                )
+            )
+
+            if dev is not None and (step % eval_every == 0 or step == steps):
+                scored = _score(task, model, dev, step, step / steps_per_epoch, best)
+                listen(scored)
+                set_learning(model, settings, epoch=epoch)  # scoring left it in evaluation mode
+                if settings.patience is not None and best.stale >= settings.patience:
+                    reason = "plateau"
+                    break
+            if stop():
+                reason = "stopped"
+                save(step)
+                break
+            if step < steps and _is_due(step, settings.save_every, saved_at):
+                save(step)
+                saved_at = time.monotonic()
+    model.requires_grad_(True).eval()
+    if reason != "stopped" and settings.keep == "best" and best.weights is not None:
+        model.load_state_dict(best.weights)
+    kept = best.step if settings.keep == "best" else None
+    listen(Ended(step, reason, kept))
+    return Fit(steps=step, best_step=kept, best_value=best.value, stopped=reason == "stopped")
+
+
+def _backward(
+    task: Task[Any, Any], model: Model, train: Prepared, rows: Sequence[int], *, parts: int, step: int
+) -> tuple[float, int]:
+    """The gradient of the mean loss over all targets of these rows, however many parts it is computed in."""
+    total, targets, tokens = 0.0, 0.0, 0
+    for part in parts_of(rows, parts=parts):
+        sequences = [sequence for row in part for sequence in train.encoded[row]]
+        batch = collate(sequences, train.examples, device=model.device)
+        loss = task.loss(model.head, model.hidden(batch.id_T, batch.segment_T, batch.layout), batch)
+        value = float(loss.total.detach())
+        if not math.isfinite(value):
+            raise _not_finite("loss", step, train, part)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        total, targets, tokens = total + value, targets + loss.targets, tokens + batch.layout.tokens
+    for parameter in learning(model):
+        if parameter.grad is not None:
+            parameter.grad.div_(targets)
+    return total / targets, tokens
+
+
+def _score(task: Task[Any, Any], model: Model, dev: Prepared, step: int, epoch: float, best: _Best) -> Scored:
+    began = time.perf_counter()
+    predictions = predict_encoded(task, model, dev.examples, dev.encoded)
+    scores = task.scorer(dev.examples, predictions)(np.arange(len(dev)))
+    main = task.main_score()
+    value = scores[main]
+    is_best = best.offer(step, -math.inf if value is None else value, model)
+    return Scored(step, epoch, scores, main, is_best, time.perf_counter() - began)
+
+
+def _is_due(step: int, save_every: int | None, saved_at: float) -> bool:
+    return step % save_every == 0 if save_every else time.monotonic() - saved_at > 300
+
+
+def _not_finite(what: str, step: int, train: Prepared, rows: Sequence[int]) -> TrainingError:
+    places = ", ".join(str(train.examples[row].place) for row in rows[:8])
+    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    return TrainingError(
+        f"step {step + 1}: the {what} is not finite; its rows are {places}{more}. "
+        "Nothing was saved since; a lower learning rate or another seed may help"
+    )
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value

@@ -1,0 +1,115 @@
+"""Which parameters learn, at which rate: AdamW with decay, layer-wise rates, freezing, warm-up and decay."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import torch
+
+from bertsmith.errors import SettingsError
+from bertsmith.nn.encoder import initialize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from bertsmith.config import Settings
+    from bertsmith.nn.heads import Model
+
+_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
+
+
+def depth_of(name: str, layers: int) -> int:
+    """How far a parameter is below the head: 0 the head, 1 the top layer, …, `layers` + 1 the embeddings."""
+    if not name.startswith("encoder."):
+        return 0
+    layer = _LAYER.match(name)
+    return layers - int(layer[1]) if layer else layers + 1
+
+
+def default_rate(width: int) -> float:
+    """Devlin et al. 2019 give 2e-5 … 5e-5 for base and large; smaller encoders want more (Turc et al. 2019)."""
+    if width >= 1024:
+        return 2e-5
+    return 3e-5 if width >= 768 else 1e-4
+
+
+def optimizer_of(model: Model, settings: Settings) -> torch.optim.AdamW:
+    """AdamW with bias correction (Loshchilov & Hutter 2019; Mosbach et al. 2021 on why the correction matters).
+
+    Each parameter's group holds `scale`, by which its rate differs: ``layer_decay`` to the power of its depth.
+    """
+    layers = model.encoder.config.layers
+    rate = settings.learning_rate or default_rate(model.encoder.config.width)
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        # decay pulls weights to zero, which means nothing for biases and norms (their vectors)
+        groups.setdefault((depth_of(name, layers), parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "weight_decay": settings.weight_decay if decays else 0.0,
+                "scale": settings.layer_decay**depth,
+            }
+            for (depth, decays), parameters in groups.items()
+        ],
+        lr=rate,
+        eps=settings.adam_epsilon,
+        fused=model.device.type in ("cpu", "cuda", "mps"),
+    )
+
+
+def rate_factor(step: int, *, steps: int, warmup: float, schedule: str) -> float:
+    """The factor of the rate at a step (from 0): rising over the warm-up, then falling to zero or constant."""
+    warm_steps = int(warmup * steps)
+    if step < warm_steps:
+        return (step + 1) / (warm_steps + 1)
+    if schedule == "constant":
+        return 1.0
+    return (steps - step) / (steps - warm_steps)
+
+
+def set_learning(model: Model, settings: Settings, *, epoch: int) -> None:
+    """Say which parameters learn in an epoch: all, but for frozen layers, and those not yet unfrozen.
+
+    With gradual unfreezing (Howard & Ruder 2018, §3.3) the head learns alone in epoch 0, then one layer more each
+    epoch from the top. A wholly frozen encoder also drops nothing out: it only extracts features.
+    """
+    layers = model.encoder.config.layers
+    frozen_whole = settings.freeze == "encoder"
+    for name, parameter in model.named_parameters():
+        depth = depth_of(name, layers)
+        lower = isinstance(settings.freeze, int) and settings.freeze > 0 and depth > layers - settings.freeze
+        not_yet = settings.gradual_unfreezing and depth > epoch
+        parameter.requires_grad_(not (depth > 0 and (frozen_whole or lower or not_yet)))
+    model.train()
+    if frozen_whole:
+        model.encoder.eval()
+
+
+def check_layers(model: Model, settings: Settings) -> None:
+    """Raises SettingsError if more layers are to be frozen or started anew than the encoder has."""
+    layers = model.encoder.config.layers
+    if isinstance(settings.freeze, int) and settings.freeze > layers:
+        raise SettingsError(
+            f"freeze must be at most {layers}, the encoder's layers, or 'encoder', got {settings.freeze}"
+        )
+    if settings.reinit_top > layers:
+        raise SettingsError(f"reinit_top must be at most {layers}, the encoder's layers, got {settings.reinit_top}")
+
+
+def reinitialize_top(model: Model, count: int, *, generator: torch.Generator) -> None:
+    """Start the top `count` layers and the head at random (Zhang et al. 2021, §4)."""
+    deviation = model.encoder.config.initializer_range
+    for layer in list(model.encoder.layers)[len(model.encoder.layers) - count :]:
+        initialize(layer, deviation=deviation, generator=generator)
+    if count:
+        initialize(model.head, deviation=deviation, generator=generator)
+
+
+def learning(model: Model) -> Iterator[nn.Parameter]:
+    """The parameters that learn now."""
+    return (parameter for parameter in model.parameters() if parameter.requires_grad)
