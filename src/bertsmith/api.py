@@ -16,7 +16,7 @@ from bertsmith.bundle import Bundle, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained
 from bertsmith.config import Settings, write_toml
 from bertsmith.data import ReadOptions, open_rows
-from bertsmith.errors import BundleError, DataError, SettingsError, TrainingError
+from bertsmith.errors import BundleError, SettingsError, TrainingError
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, move_folder, sha256, write_text
 from bertsmith.infer import Predictor
@@ -212,9 +212,9 @@ def evaluate(
     predictor = model if isinstance(model, Predictor) else load(model)
     rows = rows_for(predictor.bundle, file, columns=columns, reading=reading, training=True)
     examples, predictions = [], []
-    for example, prediction in predictor.stream(rows):
-        examples.append(example)
-        predictions.append(prediction)
+    for answer in predictor.stream(rows):
+        examples.append(answer.example)
+        predictions.append(answer.prediction)
     return score(predictor.bundle.task, examples, predictions, resamples=resamples)
 
 
@@ -236,13 +236,14 @@ def rows_for(
 ) -> Rows:
     """The rows of a file for a trained model. Columns not given are looked for where they stood in training, then
     guessed."""
-    inputs, reading = bundle.task.inputs, reading or ReadOptions()
-    if not columns and bundle.columns:
-        try:
-            return open_rows(file, inputs, columns=bundle.columns, training=training, options=reading)
-        except DataError:
-            pass  # another file than in training: guess anew, and let that guess tell what is wrong
-    return open_rows(file, inputs, columns=columns or {}, training=training, options=reading)
+    return open_rows(
+        file,
+        bundle.task.wanted_inputs(),
+        columns=columns,
+        preferred=bundle.columns,
+        training=training,
+        options=reading or ReadOptions(),
+    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -283,7 +284,8 @@ def _max_length(settings: Settings, pretrained: Pretrained) -> int:
         return min(pretrained.max_length, 512)
     if settings.max_length > pretrained.max_length:
         raise SettingsError(
-            f"max_length must be at most {pretrained.max_length} for {pretrained.source.name}, got {settings.max_length}"
+            f"max_length must be at most {pretrained.max_length} for {pretrained.source.name}, "
+            f"got {settings.max_length}"
         )
     return settings.max_length
 
@@ -315,7 +317,7 @@ def _prepared(
 
 def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings, listen: Listener) -> Any:
     head_seed = settings.seed if settings.head_seed is None else settings.head_seed
-    generator = torch.Generator().manual_seed(mixed_seed(head_seed))
+    generator = torch.Generator().manual_seed(mixed_seed("head", head_seed))
     model, fresh = new_model(task, pretrained, generator=generator, dropout=settings.dropout)
     listen(Said(f"{pretrained.source.name}: new, set at random: {', '.join(fresh)} of the head"))
     check_layers(model, settings)
@@ -368,7 +370,8 @@ def _resumable(state: Path, run: str) -> Position:
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
             raise BundleError(
-                f"{state}: cannot resume: {name} was {before.get(name)!r} when the state was saved, now it is {now.get(name)!r}"
+                f"{state}: cannot resume: {name} was {before.get(name)!r} when the state was saved, "
+                f"now it is {now.get(name)!r}"
             )
     return position
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,16 +57,15 @@ def collate(encoded: Sequence[Encoded], examples: Sequence[Any], *, device: torc
 
 def shuffled(count: int, *, seed: int, epoch: int) -> list[int]:
     """The order of an epoch: a pure function of the seed and the epoch, so that a resumed run finds it again."""
-    generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
+    generator = torch.Generator().manual_seed(mixed_seed("order", seed, epoch))
     order: list[int] = torch.randperm(count, generator=generator).tolist()
     return order
 
 
-def mixed_seed(*parts: int) -> int:
-    """One seed out of several numbers, so that neighbouring ones share nothing (numpy's SeedSequence)."""
-    return int(
-        np.random.SeedSequence([part & 0xFFFFFFFFFFFFFFFF for part in parts]).generate_state(1, np.uint64)[0] >> 1
-    )
+def mixed_seed(purpose: str, *numbers: int) -> int:
+    """One seed out of a purpose and numbers, so that those which differ in any of them share no random numbers."""
+    digest = hashlib.blake2b(repr((purpose, *numbers)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def parts_of(rows: Sequence[int], *, parts: int) -> Iterator[Sequence[int]]:

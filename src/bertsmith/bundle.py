@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from bertsmith import __version__, tasks
 from bertsmith.checkpoint import encoder_tensors, load_encoder, read_json
-from bertsmith.errors import BundleError, SettingsError, listed
+from bertsmith.errors import BundleError, CheckpointError, SettingsError, listed
 from bertsmith.families import Family, HeadForm, family_of
 from bertsmith.files import move_folder, sha256
 from bertsmith.nn.heads import Model
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST = "bertsmith.json"
+
+# Keys of config.json that once said what "id2label" and "dtype" say; left in, they would contradict them.
+_OLDER_KEYS = ("num_labels", "_num_labels", "torch_dtype")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Bundle:
             metadata={"format": "pt"},
         )
         config = {
-            **self.raw_config,
+            **{key: value for key, value in self.raw_config.items() if key not in _OLDER_KEYS},
             **self.family.write_config(self.model.encoder.config),
             **self.task.to_transformers(),
             "architectures": [form.architecture],
@@ -182,7 +185,7 @@ def new_model(
 def head_dropout(raw_config: Mapping[str, Any], form: HeadForm, otherwise: float) -> float:
     """The dropout inside a head, as config.json says or as the encoder's."""
     share = raw_config.get(form.dropout_key)
-    return share if isinstance(share, float) and 0 <= share < 1 else otherwise
+    return float(share) if type(share) in (int, float) and 0 <= share < 1 else otherwise
 
 
 def _head_state(folder: Path, head: Head, form: HeadForm, beside: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -233,11 +236,17 @@ def _task_of(folder: Path, manifest: Mapping[str, Any], raw: Mapping[str, Any]) 
         except (KeyError, ValidationError, SettingsError) as error:
             first = str(error).replace("\n", " ")
             raise BundleError(f"{folder / MANIFEST}: the task cannot be read: {first}") from error
-    architectures = raw.get("architectures") or []
+    architectures = raw["architectures"] if isinstance(raw.get("architectures"), list) else []
     for name in tasks.names():
         kind = tasks.task_class(name)
         form = family_of(raw, source=str(folder / "config.json")).heads[kind.head_kind]
-        if form.architecture in architectures and (task := kind.from_transformers(raw)) is not None:
+        if form.architecture not in architectures:
+            continue
+        try:
+            task = kind.from_transformers(raw)
+        except CheckpointError as error:
+            raise BundleError(f"{folder / 'config.json'}: {error}") from None
+        if task is not None:
             return task
     raise BundleError(
         f"{folder}: holds no {MANIFEST}, and config.json's architectures {listed(architectures)} are of no task "

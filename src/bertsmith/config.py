@@ -25,7 +25,7 @@ FilePath = Annotated[Path, Field(strict=False)]
 class Settings(BaseModel):
     """Everything about a run but the task's own options. Every default is the literature's; docs/settings.md tells."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     train: FilePath | None = Field(
         default=None, description="the rows to learn from: .csv, .tsv, .jsonl, .parquet (also .gz)"
@@ -83,7 +83,7 @@ class Settings(BaseModel):
     layer_decay: float = Field(
         default=1.0, gt=0, le=1, description="factor of the rate from each layer to the next lower"
     )
-    freeze: int | Literal["encoder"] = Field(
+    freeze: Annotated[int, Field(ge=0)] | Literal["encoder"] = Field(
         default=0,
         description="how many lower layers stay as they are, embeddings with them; or encoder, for all",
     )
@@ -148,14 +148,20 @@ def resolve(values: Mapping[str, Any], *, source: str = "") -> tuple[Task[Any, A
         raise SettingsError(f"{at}'task' is missing; it is one of {listed(tasks.names())}")
     kind = tasks.task_class(task_name)
     preset = values.pop("preset", None)
-    if preset is not None and preset not in PRESETS:
+    if preset is not None and preset not in list(PRESETS):
         raise SettingsError(
             f"{at}preset must be one of {listed(PRESETS)}, got {preset!r}{nearest(str(preset), PRESETS)}"
         )
-    values = {**PRESETS.get(preset, {}), **values}
+    values = {**(PRESETS[preset] if preset else {}), **values}
     options = {name: values.pop(name) for name in list(values) if name in kind.options()}
-    inputs = {item.name for item in kind.inputs} & values.keys()
-    columns = {**values.pop("columns", {}), **{name: str(values.pop(name)) for name in inputs}}
+    columns = values.pop("columns", {})
+    if not isinstance(columns, dict):
+        raise SettingsError(f"{at}columns must be a table of inputs and their columns, got {columns!r}")
+    columns = {**columns, **{item.name: values.pop(item.name) for item in kind.inputs if item.name in values}}
+    for name, column in columns.items():
+        if isinstance(column, bool) or not isinstance(column, str | int):
+            raise SettingsError(f"{at}{name} must be a column's name or its number, got {column!r}")
+        columns[name] = str(column)
     known = {*Settings.model_fields, *kind.options(), *(item.name for item in kind.inputs), "task", "preset"}
     for name in values:
         if name not in Settings.model_fields:
@@ -166,13 +172,18 @@ def resolve(values: Mapping[str, Any], *, source: str = "") -> tuple[Task[Any, A
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings in a TOML file, names with ``_`` or ``-``. Raises SettingsError if it is missing or not TOML."""
     try:
-        return {
-            name.replace("-", "_"): value for name, value in tomllib.loads(path.read_text(encoding="utf-8")).items()
-        }
+        written = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file") from None
     except (IsADirectoryError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from None
+    values: dict[str, Any] = {}
+    for name, value in written.items():
+        plain = name.replace("-", "_")
+        if plain in values:
+            raise SettingsError(f"{path}: {plain!r} is there twice, as {plain.replace('_', '-')!r} too")
+        values[plain] = value
+    return values
 
 
 def write_toml(task: Task[Any, Any], settings: Settings) -> str:
@@ -204,15 +215,24 @@ def _toml(value: Any) -> str:
 
 
 def checked(model: type[ModelT], values: Mapping[str, Any], *, at: str = "") -> ModelT:
-    """The model with these values. Raises SettingsError for the first wrong one: its name, what is allowed, what it is."""
+    """The model with these values. Raises SettingsError for the first wrong one: its name, what is allowed, what is."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        first = errors[0]
         name = ".".join(str(part) for part in first["loc"][:1])
         if first["type"] == "missing":
             raise SettingsError(f"{at}'{name}' is missing") from None
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{at}unknown setting {name!r}{nearest(name, model.model_fields)}") from None
-        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        raise SettingsError(f"{at}{name} {message}, got {first['input']!r}") from None
+        # where a setting may be of several kinds, what each of them allows
+        allowed = dict.fromkeys(_allowed(each) for each in errors if each["loc"][:1] == first["loc"][:1])
+        raise SettingsError(f"{at}{name} must be {' or '.join(allowed)}, got {first['input']!r}") from None
+
+
+def _allowed(error: Mapping[str, Any]) -> str:
+    """What may stand after "must be", from one of pydantic's errors."""
+    if error["type"] == "path_type":
+        return "a valid path"
+    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")

@@ -21,6 +21,7 @@ class Evaluation:
 
     scores: Scores
     details: Mapping[str, Mapping[str, float]]
+    examples: Sequence[Any]
     predictions: Sequence[Any]
     warnings: tuple[str, ...] = ()
 
@@ -59,6 +60,7 @@ def score(
     return Evaluation(
         scores=scores,
         details=task.details(examples, predictions),
+        examples=examples,
         predictions=predictions,
         warnings=tuple(_warnings(task, scores, examples, predictions)),
     )

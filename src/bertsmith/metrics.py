@@ -55,11 +55,10 @@ def matthews(matrix_CC: NDArray[np.float64]) -> float:
 
 def pearson(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:
     """The linear correlation; None where one side is constant."""
-    truth_off, predicted_off = truth - truth.mean(), predicted - predicted.mean()
-    spread = float(np.sqrt((truth_off @ truth_off) * (predicted_off @ predicted_off)))
-    if spread <= 1e-12 * len(truth) * max(1e-300, float(np.abs(truth).max() * np.abs(predicted).max())):
+    truth_1, predicted_1 = _standardised(truth), _standardised(predicted)
+    if truth_1 is None or predicted_1 is None:
         return None
-    return float(truth_off @ predicted_off / spread)
+    return float(np.clip(truth_1 @ predicted_1, -1, 1))
 
 
 def spearman(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:
@@ -67,6 +66,13 @@ def spearman(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> floa
     from scipy.stats import rankdata
 
     return pearson(rankdata(truth), rankdata(predicted))
+
+
+def _standardised(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The numbers with mean 0 and length 1; None if they are equal, but for the rounding of their mean."""
+    off = numbers - numbers.mean()
+    length = np.linalg.norm(off)
+    return off / length if length > 1e-13 * np.linalg.norm(numbers) else None
 
 
 def bootstrap(

@@ -88,22 +88,24 @@ def open_rows(
     inputs: Sequence[Input],
     *,
     columns: Mapping[str, str] | None = None,
+    preferred: Mapping[str, str] | None = None,
     training: bool = True,
     options: ReadOptions = _DEFAULTS,
 ) -> Rows:
     """Opens a file (``-`` is standard input) as rows of a task's inputs; only its first lines are read now.
 
-    columns: the column of an input, by name or by number from 1; a name wins. Other inputs are guessed by
-    `Input.names`. training: whether inputs that are needed to train are demanded; else they are not read.
+    columns: the column of an input, by name or by number from 1; a name wins. Other inputs are guessed: as in
+    `preferred` where the file has that column, else by `Input.names`. training: whether inputs that are needed to train are demanded; else they are not read.
 
     Raises: DataError where the file cannot be opened as a table, or lacks a required column; SettingsError
     where `columns` names an input that there is not.
     """
-    columns = columns or {}
+    columns, preferred = columns or {}, preferred or {}
     source = Source(path, encoding=options.encoding)
     opener = FORMATS[_format(source, options)].opener
-    table = opener(source, options=options, names=header_names(inputs, columns))
-    return Rows(source, table, choose(table.columns, inputs, columns, training=training))
+    table = opener(source, options=options, names=header_names(inputs, {**preferred, **columns}))
+    choices = choose(table.columns, inputs, columns, preferred=preferred, training=training)
+    return Rows(source, table, choices)
 
 
 def _format(source: Source, options: ReadOptions) -> str:

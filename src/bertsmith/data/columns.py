@@ -59,11 +59,17 @@ def is_header(cells: Sequence[str], names: frozenset[str]) -> bool:
 
 
 def choose(
-    columns: Columns, inputs: Sequence[Input], requested: Mapping[str, str], *, training: bool
+    columns: Columns,
+    inputs: Sequence[Input],
+    requested: Mapping[str, str],
+    *,
+    training: bool,
+    preferred: Mapping[str, str] | None = None,
 ) -> tuple[Choice, ...]:
     """A column for each input that is to be read, in the order of the inputs; optional ones may have none.
 
-    Without `training`, an input that only training needs is left out, even where the file has it.
+    preferred: columns to guess first, where the file has them. Without `training`, an input that only training needs
+    is left out, even where the file has it.
 
     Raises: SettingsError where an input is requested that the task does not have; DataError where a column is
     missing, ambiguous, or requested for two inputs.
@@ -86,8 +92,11 @@ def choose(
                     raise DataError(f"{flags} both name column {position + 1}", place=columns.place)
             found[item.name] = position
     for item in wanted:
-        if item.name not in requested and columns.named:
-            guess = _guessed(columns, item, set(found.values()))
+        if item.name not in requested:
+            taken = set(found.values())
+            guess = _preferred(columns, (preferred or {}).get(item.name), taken)
+            if guess is None and columns.named:
+                guess = _guessed(columns, item, taken)
             if guess is not None:
                 found[item.name] = guess
 
@@ -140,6 +149,17 @@ def _requested(columns: Columns, name: str, asked: str) -> int:
     else:
         message = f"{_flag(name)}: there is no column {asked!r}; {_no_header(columns)}{hint}"
     raise DataError(message, place=columns.place)
+
+
+def _preferred(columns: Columns, asked: str | None, taken: set[int]) -> int | None:
+    """Where a preferred column is: its name in a file with names, its number in a file without."""
+    if asked is None:
+        return None
+    if columns.named:
+        found = [position for position, cell in enumerate(columns.cells) if cell == asked]
+    else:
+        found = [int(asked) - 1] if asked.isdecimal() and 1 <= int(asked) <= len(columns.cells) else []
+    return found[0] if len(found) == 1 and found[0] not in taken else None
 
 
 def _guessed(columns: Columns, item: Input, taken: set[int]) -> int | None:

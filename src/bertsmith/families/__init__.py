@@ -158,7 +158,7 @@ def _checked(ours: str, key: str, value: Any, source: str) -> Any:
         if type(value) not in (int, float) or not math.isfinite(value) or not least <= value <= most:
             raise CheckpointError(f"{source}: {key} must be a number from {least} to {most}, got {value!r}")
         value = float(value)
-    elif value not in ACTIVATIONS:
+    elif not isinstance(value, str) or value not in ACTIVATIONS:
         raise CheckpointError(f"{source}: {key} must be one of {listed(ACTIVATIONS)}, got {value!r}")
     return value
 

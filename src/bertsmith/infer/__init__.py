@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 
 # What a library user may ask about: a text, a pair of texts, or the task's inputs by name.
 Question: TypeAlias = str | tuple[str, str] | Mapping[str, Any]
+
+
+# Rows read ahead, so that sequences of like length can share a batch.
+LOOK_AHEAD = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A row as it was read, the task's example of it, and the prediction."""
+
+    row: Row
+    example: Any
+    prediction: Any
 
 
 class Predictor:
@@ -41,19 +55,16 @@ class Predictor:
         if isinstance(questions, str):
             raise InputError("predict takes a list of texts, got one text; write predict([text])")
         rows = [_row(question, Place(f"question {number}")) for number, question in enumerate(questions, start=1)]
-        return [prediction for _, prediction in self.stream(rows)]
+        return [answer.prediction for answer in self.stream(rows)]
 
-    def stream(self, rows: Iterable[Row]) -> Iterator[tuple[Any, Any]]:
-        """Every row's example with its prediction, as they come, holding a bounded number of rows at a time."""
+    def stream(self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD) -> Iterator[Answer]:
+        """Every row with its prediction, in order, holding `look_ahead` rows at a time."""
         bundle = self.bundle
-        examples = (bundle.task.read(row) for row in rows)
-        while window := list(islice(examples, LOOK_AHEAD)):
-            predictions = predict(bundle.task, bundle.model, bundle.tokenizer, window, max_length=bundle.max_length)
-            yield from zip(window, predictions, strict=True)
-
-
-# Rows read ahead, so that sequences of like length can share a batch.
-LOOK_AHEAD = 1024
+        rows = iter(rows)
+        while window := list(islice(rows, look_ahead)):
+            examples = [bundle.task.read(row) for row in window]
+            predictions = predict(bundle.task, bundle.model, bundle.tokenizer, examples, max_length=bundle.max_length)
+            yield from map(Answer, window, examples, predictions)
 
 
 def _row(question: Question, place: Place) -> Row:

@@ -61,7 +61,8 @@ class Embeddings(nn.Module):
     def forward(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> Tensor:
         embedded_TE = self.word(id_T) + self.position(layout.position_T + self.first_position)
         if self.segment is not None:
-            embedded_TE = embedded_TE + self.segment(segment_T)
+            # a table of one row, as RoBERTa's, serves both texts of a pair
+            embedded_TE = embedded_TE + self.segment(segment_T.clamp_max(self.segment.num_embeddings - 1))
         embedded_TE = self.dropout(self.norm(embedded_TE))
         return embedded_TE if self.projection is None else self.projection(embedded_TE)  # type: ignore[no-any-return]
 

@@ -53,7 +53,7 @@ class SequenceHead(Head):
         """Learn standardised numbers, but give them in the data's units: ``output * scale + shift``."""
         self._scale, self._shift = scale, shift
 
-    def forward(self, first_SD: Tensor, layout: Layout) -> dict[str, Tensor]:  # noqa: ARG002
+    def forward(self, first_SD: Tensor, layout: Layout) -> dict[str, Tensor]:
         """``{"logits": [S, O]}``."""
         dense_SD = self.activation(self.dense(self.dropout_before(first_SD)))
         return {"logits": self.output(self.dropout(dense_SD)) * self._scale + self._shift}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from bertsmith.errors import SettingsError, listed, nearest
+from bertsmith.errors import CheckpointError, SettingsError, listed, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +74,10 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
     def read(self, row: Row) -> ExampleT:
         """A typed example of a row; its target is None where the row has none. May raise DataError."""
         raise NotImplementedError
+
+    def wanted_inputs(self) -> tuple[Input, ...]:
+        """The inputs that rows for this task, having learned, must have."""
+        return self.inputs
 
     def learn(self, examples: Sequence[ExampleT]) -> Self:
         """This task with what the training examples teach (label names, mean of the targets). May raise DataError."""
@@ -131,7 +135,10 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
 
     @classmethod
     def from_transformers(cls, config: Mapping[str, Any]) -> Self | None:
-        """The task of a model that transformers saved, from its config.json; None if it is not of this task."""
+        """The task of a model that transformers saved, from its config.json; None if it is not of this task.
+
+        May raise CheckpointError for labels that are none.
+        """
         return None
 
     def to_transformers(self) -> Mapping[str, Any]:
@@ -144,6 +151,23 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
         return {name: info for name, info in cls.model_fields.items() if not (info.json_schema_extra or {})}
 
 
+def label_names(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of a model that transformers saved, in the order of its outputs.
+
+    transformers leaves out what it takes for granted: two labels. Raises CheckpointError if they are in no order.
+    """
+    id2label = config.get("id2label")
+    if id2label is None:
+        count = config.get("num_labels", 2)
+        if type(count) is not int or not 1 <= count <= 1_000_000:
+            raise CheckpointError(f"num_labels must be a whole number from 1 to 1000000, got {count!r}")
+        return tuple(f"LABEL_{number}" for number in range(count))
+    numbers = {str(number) for number in range(len(id2label))} if isinstance(id2label, dict) else set()
+    if not numbers or set(id2label) != numbers or len({str(label) for label in id2label.values()}) < len(numbers):
+        raise CheckpointError(f"id2label must map '0', '1', '2' … to labels that differ, got {str(id2label)[:200]}")
+    return tuple(str(id2label[str(number)]) for number in range(len(id2label)))
+
+
 def names() -> list[str]:
     """The names of all tasks, found by scanning this folder; imports none of them."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
@@ -152,6 +176,6 @@ def names() -> list[str]:
 def task_class(name: str) -> type[Task[Any, Any]]:
     """The task of this name. Raises SettingsError for an unknown one, with the nearest known name."""
     if name not in names():
-        raise SettingsError(f"unknown task {name!r}; the tasks are {listed(names())}{nearest(name, names())}")
+        raise SettingsError(f"unknown task {name!r}; the tasks are {listed(names())}{nearest(str(name), names())}")
     found: type[Task[Any, Any]] = importlib.import_module(f"{__name__}.{name}").TASK
     return found

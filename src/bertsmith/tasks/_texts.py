@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 
 from bertsmith.data import text_of
-from bertsmith.errors import SettingsError
+from bertsmith.errors import DataError
 from bertsmith.nn.encoder import initialize
 from bertsmith.nn.heads import SequenceHead
 from bertsmith.records import Input
-from bertsmith.tasks import PredictionT, Task, option
+from bertsmith.tasks import PredictionT, Task, learned, option
 from bertsmith.tokenizer import Truncation
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
     )
     overlap: int = option(64, "how many pieces neighbouring windows of a long text share", ge=0)
 
+    pairs: bool | None = learned(None)
+
     def read_target(self, row: Row) -> TargetT:
         """The target of a row that has one. May raise DataError."""
         raise NotImplementedError
@@ -77,6 +79,12 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
     def outputs(self) -> int:
         """How many numbers the head gives."""
         raise NotImplementedError
+
+    def wanted_inputs(self) -> tuple[Input, ...]:
+        if self.pairs is None:
+            return self.inputs
+        second = (replace(TEXT_B, required=True),) if self.pairs else ()
+        return (TEXT, *second, *(each for each in self.inputs if each not in (TEXT, TEXT_B)))
 
     def read(self, row: Row) -> TextExample[TargetT]:
         return TextExample(
@@ -89,19 +97,24 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
     def encode(
         self, examples: Sequence[TextExample[TargetT]], tokenizer: Tokenizer, *, max_length: int
     ) -> list[list[Encoded]]:
-        pairs = {example.text_b is not None for example in examples}
-        if len(pairs) > 1:
-            odd = next(example for example in examples if (example.text_b is None) != (examples[0].text_b is None))
-            raise SettingsError(
-                f"{odd.place}: some rows are single texts and some are pairs; give them one kind at a time"
-            )
+        pairs = self._are_pairs(examples)
         texts = [example.text for example in examples]
-        texts_b = [example.text_b or "" for example in examples] if True in pairs else None
+        texts_b = [example.text_b or "" for example in examples] if pairs else None
         if self.long_texts == "windows":
             return tokenizer.windows(texts, texts_b, max_length=max_length, overlap=self.overlap)
         truncation = Truncation(self.long_texts)
         encoded = tokenizer.encode(texts, texts_b, max_length=max_length, truncation=truncation)
         return [[sequence] for sequence in encoded]
+
+    def _are_pairs(self, examples: Sequence[TextExample[TargetT]]) -> bool:
+        """Whether these are pairs of texts; as in training, where that is known."""
+        pairs = examples[0].text_b is not None if self.pairs is None else self.pairs
+        for example in examples:
+            if (example.text_b is not None) != pairs:
+                found, wanted = ("a single text", "a pair") if pairs else ("a pair of texts", "a single text")
+                before = "the others" if self.pairs is None else "those of training"
+                raise DataError(f"found {found}, wanted {wanted} like {before}", place=example.place)
+        return pairs
 
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> SequenceHead:
         return SequenceHead(

@@ -16,7 +16,7 @@ from pydantic import field_validator
 from bertsmith import metrics
 from bertsmith.errors import DataError, SettingsError, listed, nearest
 from bertsmith.records import Input
-from bertsmith.tasks import Loss, learned, option
+from bertsmith.tasks import Loss, label_names, learned, option
 from bertsmith.tasks._texts import TEXT, TEXT_B, TextExample, TextTask, pooled_logits, pooled_output, was_cut
 
 if TYPE_CHECKING:
@@ -112,10 +112,13 @@ class Classify(TextTask[Labels, Classification]):
     def _weights_of_a_flag(cls, value: Any) -> Any:
         """``neg=1,pos=2.5`` from the command line, a table from run.toml."""
         if isinstance(value, str) and "=" in value:
+            pairs = value.split(",")
             try:
-                value = {label.strip(): float(weight) for label, weight in (p.rsplit("=", 1) for p in value.split(","))}
+                value = {label.strip(): float(weight) for label, weight in (pair.rsplit("=", 1) for pair in pairs)}
             except ValueError:
                 raise ValueError("must be none, balanced, or label=weight,label=weight") from None
+            if len(value) < len(pairs):
+                raise ValueError("must be one weight a label")
         if isinstance(value, dict) and not all(isinstance(w, int | float) and 0 < w < math.inf for w in value.values()):
             raise ValueError("must be weights above 0")
         return value
@@ -131,14 +134,17 @@ class Classify(TextTask[Labels, Classification]):
                 raise DataError(
                     f"label {value!r} begins like a JSON list but is none: {error}", place=row.place
                 ) from None
-        parts = value if isinstance(value, list | tuple) else str(value).split(self.separator)
+        if isinstance(value, str):
+            value = value.split(self.separator)
+        parts = value if isinstance(value, list | tuple) else [value]
         # an empty column is a text without any label, which multi-label data may hold
         found = [_label_name(part, row) for part in parts if not (isinstance(part, str) and not part.strip())]
         if len(set(found)) < len(found):
-            raise DataError(f"label {value!r} names a label twice", place=row.place)
+            raise DataError(f"label {row.values['label']!r} names a label twice", place=row.place)
         return tuple(found)
 
     def learn(self, examples: Sequence[TextExample[Labels]]) -> Self:
+        self._check_options()
         counts = Counter(label for example in examples for label in example.target or ())
         if self.labels:
             names = self.labels
@@ -160,12 +166,22 @@ class Classify(TextTask[Labels, Classification]):
                 )
         return self.model_copy(
             update={
+                "pairs": examples[0].text_b is not None,
                 "labels": names,
                 "counts": tuple(counts[name] for name in names),
                 "rows": len(examples),
                 "thresholds": (self.threshold,) * len(names),
             }
         )
+
+    def _check_options(self) -> None:
+        """Raises SettingsError for options that do not go together, rather than pass over one of them."""
+        if self.multi_label and self.metric == "mcc":
+            raise SettingsError("metric must be accuracy or macro_f1 with multi_label, got 'mcc'")
+        if self.multi_label and self.label_smoothing:
+            raise SettingsError(f"label_smoothing must be 0 with multi_label, got {self.label_smoothing}")
+        if self.tune_thresholds and not self.multi_label:
+            raise SettingsError("tune_thresholds must be false without multi_label, got True")
 
     def check(self, examples: Sequence[TextExample[Labels]]) -> None:
         known = set(self.labels)
@@ -311,16 +327,11 @@ class Classify(TextTask[Labels, Classification]):
 
     @classmethod
     def from_transformers(cls, config: Mapping[str, Any]) -> Self | None:
-        labels = tuple(
-            str(label) for _, label in sorted(config.get("id2label", {}).items(), key=lambda pair: int(pair[0]))
-        )
-        if config.get("problem_type") == "regression" or len(labels) < 2:
+        labels = label_names(config)
+        multi_label = config.get("problem_type") == "multi_label_classification"
+        if config.get("problem_type") == "regression" or (len(labels) < 2 and not multi_label):
             return None
-        return cls(
-            labels=labels,
-            multi_label=config.get("problem_type") == "multi_label_classification",
-            thresholds=(0.5,) * len(labels),
-        )
+        return cls(labels=labels, multi_label=multi_label, thresholds=(0.5,) * len(labels))
 
     def to_transformers(self) -> Mapping[str, Any]:
         return {
@@ -347,12 +358,12 @@ def _label_name(value: Any, row: Row) -> str:
     raise DataError(f"the label must be a name or a whole number, got {value!r}", place=row.place)
 
 
-def _in_order(label: str) -> tuple[int, float, str]:
-    """Numbers in their order, before names in theirs: '2' before '10', and a run's order never depends on the data's."""
+def _in_order(label: str) -> tuple[int, int, str]:
+    """Numbers in their order, '2' before '10', then names in theirs: never the order in which the data has them."""
     try:
-        return (0, float(int(label)), label)
+        return (0, int(label), label)
     except ValueError:
-        return (1, 0.0, label)
+        return (1, 0, label)
 
 
 def _best_threshold(truth_R: NDArray[np.bool_], probability_R: NDArray[np.float64], *, otherwise: float) -> float:
@@ -365,8 +376,9 @@ def _best_threshold(truth_R: NDArray[np.bool_], probability_R: NDArray[np.float6
     # cutting between two equal probabilities is impossible
     f1[:-1][sorted_R[:-1] == sorted_R[1:]] = -1
     best = int(f1.argmax())
-    below = sorted_R[best + 1] if best + 1 < len(sorted_R) else 0.0
-    return float(np.clip((sorted_R[best] + below) / 2, 1e-6, 1 - 1e-6))
+    least, below = sorted_R[best], sorted_R[best + 1] if best + 1 < len(sorted_R) else 0.0
+    halfway = (least + below) / 2
+    return float(halfway if halfway > below else least)  # the mean of two neighbouring floats is one of them
 
 
 def _multi_label_scores(truth_RC: NDArray[np.bool_], given_RC: NDArray[np.bool_]) -> Mapping[str, float | None]:

@@ -12,7 +12,7 @@ import torch
 from bertsmith import metrics
 from bertsmith.errors import DataError
 from bertsmith.records import Input
-from bertsmith.tasks import Loss, learned
+from bertsmith.tasks import Loss, label_names, learned
 from bertsmith.tasks._texts import TEXT, TEXT_B, TextExample, TextTask, pooled_logits, pooled_output, was_cut
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ class Regress(TextTask[float, Estimate]):
     def read_target(self, row: Row) -> float:
         value = row.values["label"]
         try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+            # Python would read 1_000 as a number
+            number = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
             raise DataError(f"label {value!r} is not a finite number, as 'regress' needs", place=row.place)
@@ -73,11 +74,17 @@ class Regress(TextTask[float, Estimate]):
     def learn(self, examples: Sequence[TextExample[float]]) -> Self:
         targets = np.array([example.target for example in examples], dtype=np.float64)
         deviation = float(targets.std())
-        if deviation == 0:
+        if np.ptp(targets) == 0:  # the deviation of equal fractions may not be quite 0
             raise DataError(
                 f"{examples[0].place.source}: all {len(targets)} targets are {targets[0]:g}; there is nothing to learn"
             )
-        return self.model_copy(update={"mean": float(targets.mean()), "deviation": deviation})
+        return self.model_copy(
+            update={
+                "pairs": examples[0].text_b is not None,
+                "mean": float(targets.mean()),
+                "deviation": deviation,
+            }
+        )
 
     def check(self, examples: Sequence[TextExample[float]]) -> None:
         """Any finite number is a target."""
@@ -127,7 +134,7 @@ class Regress(TextTask[float, Estimate]):
 
     @classmethod
     def from_transformers(cls, config: Mapping[str, Any]) -> Self | None:
-        single = len(config.get("id2label", {"0": "LABEL_0"})) == 1
+        single = len(label_names(config)) == 1
         return cls() if single and config.get("problem_type") in (None, "regression") else None
 
     def to_transformers(self) -> Mapping[str, Any]:

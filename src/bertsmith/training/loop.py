@@ -137,7 +137,7 @@ def fit(
             rows = order_of_epoch[1][place * settings.batch_size : (place + 1) * settings.batch_size]
 
             # a pure function of seed and step: dropout needs no generator that a resumed run would have to restore
-            torch.manual_seed(mixed_seed(dropout_seed, step))
+            torch.manual_seed(mixed_seed("dropout", dropout_seed, step))
             loss, tokens = _backward(task, model, train, rows, parts=settings.accumulate, step=step)
             norm = float(torch.nn.utils.clip_grad_norm_(learning(model), settings.clip))
             if not math.isfinite(norm):

@@ -1,0 +1,85 @@
+"""The command line: parses, calls the library, shows. The only place that prints.
+
+`COMMANDS` is all that ``bertsmith --help`` needs, so it answers at once; a command's module, and with it torch, is
+imported when that command runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+from bertsmith import __version__
+from bertsmith.errors import BertsmithError, nearest
+
+COMMANDS = {
+    "demo": "train on the packaged samples, show what comes out, say what to try next",
+    "train": "train a task on your file: bertsmith train classify --train train.tsv --out runs/mine",
+    "evaluate": "score a trained model on a file with labels: bertsmith evaluate runs/mine test.tsv",
+    "predict": 'answer for a text, two texts, a file or stdin: bertsmith predict runs/mine "a fine film"',
+    "tasks": "the tasks with their inputs, options and scores",
+    "env": "what bertsmith finds on this machine",
+}
+
+HELP = f"""bertsmith {__version__}: fine-tune BERT-family encoders on your texts, and use what comes out.
+
+Usage: bertsmith COMMAND [ARGUMENTS] [FLAGS]
+
+Commands:
+{chr(10).join(f"  {name:<10} {summary}" for name, summary in COMMANDS.items())}
+
+  bertsmith COMMAND --help tells more, bertsmith train TASK --help lists a task's own flags.
+
+Flags for every command:
+  --debug    show the traceback of an error
+  --help     this text
+  --version  the version
+
+Exit codes: 0 done; 1 an unexpected error; 2 the input is wrong (a file, a flag, a folder); 3 a package is missing;
+4 training could not go on, or was stopped and can be resumed; 130 interrupted.
+NO_COLOR=1 turns colours off; progress goes to stderr, results go to stdout.
+"""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run a command and leave with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; its exit code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        print(HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        print(__version__)
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _fail(f"unknown command {name!r}; the commands are {', '.join(COMMANDS)}{nearest(name, COMMANDS)}", 2)
+    try:
+        importlib.import_module(f"bertsmith.cli.{name}").run(rest)
+    except BertsmithError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # whoever read our output has enough of it (| head); keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,111 @@
+"""``bertsmith demo``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bertsmith import api
+from bertsmith.cli import show
+from bertsmith.cli.flags import parse
+from bertsmith.config import resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A packaged sample: its task, the settings that suit it, and questions to try the model with."""
+
+    task: str
+    about: str
+    settings: dict[str, Any]
+    questions: tuple[str | tuple[str, str], ...]
+
+
+SAMPLES = (
+    Sample(
+        task="classify",
+        about="messages to a shop's support → what the customer wants",
+        settings={"epochs": 4.0, "learning_rate": 2e-4, "evals_per_epoch": 1, "max_length": 96},
+        questions=(
+            "the tracking page has not moved since tuesday, is my parcel lost?",
+            "I changed my mind about the lamp, please stop the order before it ships",
+            "Does the kettle switch off by itself?",
+        ),
+    ),
+    Sample(
+        task="regress",
+        about="two sentences → how alike their meanings are, 0 to 5",
+        settings={"epochs": 4.0, "learning_rate": 1e-4, "evals_per_epoch": 1, "max_length": 96},
+        questions=(
+            ("A dog runs across the beach.", "A dog is running along the shore."),
+            ("A dog runs across the beach.", "The library closes at six."),
+        ),
+    ),
+)
+
+
+def run(arguments: list[str]) -> None:
+    """Train on the packaged samples."""
+    parse(demo, "demo", arguments)
+
+
+def demo(
+    *,
+    out: Annotated[Path, Parameter(help="the folder for the trained models; older ones are replaced")] = Path(
+        "demo-runs"
+    ),
+    encoder: Annotated[str, Parameter(help="the encoder to start from")] = "minilm",
+    task: Annotated[str | None, Parameter(help="only this task's sample")] = None,
+    json: Annotated[
+        bool, Parameter(help="print the scores as one JSON object", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+) -> None:
+    """Train both tasks on the samples that come with bertsmith: scores beside the baselines, and a few answers."""
+    console, began, scores = show.stdout(), time.monotonic(), {}
+    for sample in SAMPLES:
+        if task not in (None, sample.task):
+            continue
+        if not json:
+            console.print(f"\n[bold]{sample.task}[/]: {sample.about}")
+        with (
+            as_file(files("bertsmith") / "data" / "samples" / sample.task) as folder,
+            show.Watch(quiet=quiet or json) as watch,
+        ):
+            values = {
+                "task": sample.task, "train": str(folder / "train.tsv"), "dev": str(folder / "dev.tsv"),
+                "out": str(out / sample.task), "overwrite": True, "encoder": encoder, **sample.settings,
+            }  # fmt: skip
+            chosen, settings = resolve(values)
+            result = api.train(chosen, settings, listen=watch.listen)
+        assert result.evaluation is not None, "the samples have a dev file"
+        scores[sample.task] = result.evaluation.record()
+        if json:
+            continue
+        show.show_evaluation(console, result.evaluation, title=f"{sample.task}, dev")
+        predictor = api.load(result.folder)
+        for question, prediction in zip(sample.questions, predictor.predict(sample.questions), strict=True):
+            shown = question if isinstance(question, str) else " | ".join(question)
+            console.print(f"  {shown}\n    → {_short(prediction.record())}", markup=False)
+    if json:
+        show.print_json(scores)
+        return
+    console.print(f"\nDone in {time.monotonic() - began:.0f} s. Try next:", markup=False)
+    for line in (
+        f'bertsmith predict {out}/classify "where is my parcel?"',
+        f'bertsmith predict {out}/regress "A cat sleeps." "The cat is asleep."',
+        "bertsmith train classify --train YOUR.csv --out runs/mine     (columns text and label; or --text and --label)",
+        "bertsmith train classify --help",
+    ):
+        console.print(f"  {line}", markup=False)
+
+
+def _short(record: dict[str, Any]) -> str:
+    if "probabilities" in record:
+        return f"{record['label']} ({max(record['probabilities'].values()):.2f})"
+    return f"{record['value']:.1f}"

@@ -1,0 +1,55 @@
+"""``bertsmith evaluate``."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from bertsmith import api
+from bertsmith.cli import show
+from bertsmith.cli.flags import parse, with_flags
+from bertsmith.cli.reading import columns_of, reading_flags, reading_of
+from bertsmith.files import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(arguments: list[str]) -> None:
+    """Score a model on a file."""
+    parse(with_flags(evaluate, reading_flags()), "evaluate", arguments)
+
+
+def evaluate(
+    model: Annotated[Path, Parameter(help="the folder of a trained model")],
+    file: Annotated[Path, Parameter(help="the rows, with their labels")],
+    /,
+    *,
+    resamples: Annotated[int, Parameter(help="bootstrap resamples for the intervals; 0 for none")] = 1000,
+    predictions: Annotated[Path | None, Parameter(help="write every row's prediction to this JSONL file, too")] = None,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda …")] = "auto",
+    json: Annotated[
+        bool, Parameter(help="print the scores as one JSON object", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no warnings", negative=(), show_default=False)] = False,
+    **flags: Any,
+) -> None:
+    """Score a trained model on a file: with 95 % bootstrap intervals, beside the baseline that needs no model."""
+    predictor = api.load(model, device=str(api.pick_device(device)))
+    evaluation = api.evaluate(
+        predictor, file, columns=columns_of(flags), reading=reading_of(flags), resamples=resamples
+    )
+    if predictions is not None:
+        with replacing(predictions) as temporary, temporary.open("w", encoding="utf-8") as out:
+            for example, prediction in zip(evaluation.examples, evaluation.predictions, strict=True):
+                record = {"place": str(example.place), "target": example.target, **prediction.record()}
+                out.write(json_module.dumps(record, ensure_ascii=False) + "\n")
+    if not quiet:
+        for warning in evaluation.warnings:
+            show.stderr().print(f"[yellow]warning:[/] {warning}")
+    if json:
+        show.print_json(evaluation.record())
+    else:
+        show.show_evaluation(show.stdout(), evaluation, title=str(file))

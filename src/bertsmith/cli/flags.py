@@ -1,0 +1,94 @@
+"""Flags made from settings: every name of a settings model is a flag, so that flags and run.toml never differ."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+import cyclopts
+from cyclopts import Group, Parameter
+
+from bertsmith.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pydantic.fields import FieldInfo
+
+    from bertsmith.records import Input
+
+
+def parse(function: Callable[..., None], name: str, arguments: Sequence[str]) -> None:
+    """Call `function` with the arguments of a command line.
+
+    Raises SettingsError for arguments that it does not take, with the nearest flag.
+    """
+    app = cyclopts.App(
+        name=f"bertsmith {name}", help_format="plaintext", version_flags=[], result_action="return_value"
+    )
+    app.default(function)
+    try:
+        app(list(arguments), exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        message = " ".join(str(error).split())
+        raise SettingsError(f"{message} (bertsmith {name} --help lists the flags)") from None
+
+
+def with_flags(function: Callable[..., None], parameters: Sequence[inspect.Parameter]) -> Callable[..., None]:
+    """`function`, which takes ``**flags``, with these flags for its signature; flags not given are left out."""
+    own = inspect.signature(function, eval_str=True)
+    kept = [parameter for parameter in own.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+
+    def wrapped(*arguments: Any, **flags: Any) -> None:
+        function(*arguments, **{name: value for name, value in flags.items() if value is not None})
+
+    wrapped.__doc__ = function.__doc__
+    wrapped.__signature__ = own.replace(parameters=[*kept, *parameters])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in (*kept, *parameters)}
+    return wrapped
+
+
+def of_settings(fields: Mapping[str, FieldInfo], *, group: str, without: Sequence[str] = ()) -> list[inspect.Parameter]:
+    """A flag for every field of a settings model; its help is the field's description with the default."""
+    flags = []
+    for name, field in fields.items():
+        if name in without:
+            continue
+        help_text = field.description or ""
+        if field.default not in (None, (), False) and "left out" not in help_text:
+            help_text += f" [default: {field.default}]"
+        flags.append(flag(name, _plain(field.annotation), help_text, group=group))
+    return flags
+
+
+def of_inputs(inputs: Sequence[Input], *, group: str) -> list[inspect.Parameter]:
+    """A flag for every input that a task reads from a column."""
+    return [
+        flag(each.name, str, f"{each.help}; left out, guessed: {', '.join(each.names[:4])} …", group=group)
+        for each in inputs
+    ]
+
+
+def flag(name: str, kind: Any, help_text: str, *, group: str) -> inspect.Parameter:
+    """One flag that may be left out."""
+    annotation = Annotated[kind | None, Parameter(help=help_text, group=Group(group), show_default=False)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _plain(annotation: Any) -> Any:
+    """The type that a flag's text is turned into; lists and tables stay text, which the settings read themselves."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [_plain(part) for part in get_args(annotation) if part is not NoneType]
+        if str in kinds:
+            return str
+        union = kinds[0]
+        for kind in kinds[1:]:
+            union = union | kind
+        return union
+    if annotation in (bool, int, float, str, Path) or get_origin(annotation) is Literal:
+        return annotation
+    return str

@@ -1,0 +1,135 @@
+"""``bertsmith predict``."""
+
+from __future__ import annotations
+
+import csv
+import json as json_module
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO
+
+from cyclopts import Parameter
+
+from bertsmith import api
+from bertsmith.cli import show
+from bertsmith.cli.flags import parse, with_flags
+from bertsmith.cli.reading import columns_of, reading_flags, reading_of
+from bertsmith.data import FORMATS
+from bertsmith.errors import InputError, SettingsError
+from bertsmith.files import replacing
+from bertsmith.infer import LOOK_AHEAD
+from bertsmith.records import Place, Row
+
+
+def run(arguments: list[str]) -> None:
+    """Answer for texts with a trained model."""
+    parse(with_flags(predict, reading_flags()), "predict", arguments)
+
+
+def predict(
+    model: Annotated[Path, Parameter(help="the folder of a trained model")],
+    question: Annotated[str | None, Parameter(help="a text, or a file of texts; left out or -, stdin")] = None,
+    second: Annotated[str | None, Parameter(help="the second text of a pair")] = None,
+    /,
+    *,
+    file: Annotated[Path | None, Parameter(help="a file, whatever its name looks like")] = None,
+    to: Annotated[Literal["jsonl", "csv"], Parameter(help="what is written")] = "jsonl",
+    out: Annotated[Path | None, Parameter(help="where it is written, whole or not at all; left out, stdout")] = None,
+    look_ahead: Annotated[int, Parameter(help="rows read ahead, to compute like lengths together")] = LOOK_AHEAD,
+    device: Annotated[str, Parameter(help="auto, cpu, cuda …")] = "auto",
+    **flags: Any,
+) -> None:
+    """Answer for a text, a pair of texts, a file or stdin: one record a row, in the rows' order, as they come.
+
+    A file may be CSV, TSV, JSONL, Parquet or plain lines; labels in it are not read. On stdin each line is a text (a
+    tab parts a pair), or a JSON object.
+    """
+    if look_ahead < 1:
+        raise SettingsError(f"--look-ahead must be at least 1, got {look_ahead}")
+    predictor = api.load(model, device=str(api.pick_device(device)))
+    source = str(file) if file is not None else _file_meant(question, second)
+    if source is None:
+        given = {"text": question, "text_b": second}
+        rows: Iterable[Row] = [
+            Row({name: value for name, value in given.items() if value is not None}, Place("the text given"))
+        ]
+    else:
+        opened = api.rows_for(
+            predictor.bundle, source, columns=columns_of(flags), reading=reading_of(flags), training=False
+        )
+        show.stderr().print(f"[dim]{show.escape(opened.describe())}[/]")
+        rows = opened
+    answers = predictor.stream(rows, look_ahead=look_ahead)
+    records = ({**answer.row.values, **answer.prediction.record()} for answer in answers)
+    with _opened(out) as stream:
+        write = _csv_writer(stream) if to == "csv" else _jsonl_writer(stream)
+        for record in records:
+            write(record)
+
+
+def _file_meant(text: str | None, second: str | None) -> str | None:
+    """The file that the arguments mean, ``-`` for stdin, or None if they are texts."""
+    if text is None or text == "-":
+        if text is None and sys.stdin.isatty():
+            raise SettingsError('what to answer for? give a text, a file, or - for stdin: bertsmith predict MODEL "…"')
+        return "-"
+    if second is not None:
+        return None
+    if _is_file(text):
+        return text
+    suffixes = [suffix for each in FORMATS.values() for suffix in each.suffixes]
+    name = text.removesuffix(".gz")
+    if any(name.endswith(suffix) for suffix in suffixes) and " " not in text:
+        raise InputError(f"{text}: no such file (to answer for it as a text, pipe it in: echo … | bertsmith predict …)")
+    return None
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # a text may be longer than any path, or hold what no path may
+        return False
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+def _jsonl_writer(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:
+    def write(record: Mapping[str, Any]) -> None:
+        stream.write(json_module.dumps(record, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _csv_writer(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:
+    """Writes the first record's names as the header; a table within a record gets a column for each of its names."""
+    writer = csv.writer(stream)
+    columns: list[str] = []
+
+    def write(record: Mapping[str, Any]) -> None:
+        flat = _flat({**record, "truncated": record.get("truncated", False)})
+        if not columns:
+            columns.extend(flat)
+            writer.writerow(columns)
+        writer.writerow([flat.get(column, "") for column in columns])
+
+    return write
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{name}[{key}]": inner for key, inner in value.items()})
+        else:
+            flat[name] = value
+    return flat

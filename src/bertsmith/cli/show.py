@@ -1,0 +1,169 @@
+"""What people see: progress while training, tables of scores. Progress goes to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape as escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bertsmith.training.events import Began, Ended, Event, Listener, Said, Saved, Scored, Stepped, nobody
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bertsmith.evaluation import Evaluation
+    from bertsmith.records import Score
+
+# More labels than this make no readable table; --json has them all.
+MOST_LABELS = 25
+
+
+def stderr() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def stdout() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_json(record: Any) -> None:
+    """One JSON object on a line of stdout."""
+    sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+class Watch:
+    """Shows a run's events on stderr: a bar with loss, speed and time left on a terminal, plain lines when piped."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = stderr()
+        self._quiet = quiet
+        self._bar: Progress | None = None
+        self._began: Began | None = None
+        self._loss: float | None = None
+        self._said_at = time.monotonic()
+        self._tokens = 0
+        self._started = time.monotonic()
+
+    @property
+    def listen(self) -> Listener:
+        return nobody if self._quiet else self._show
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case Said(text=text, warning=warning):
+                self._line(f"[yellow]warning:[/] {escape(text)}" if warning else escape(text))
+            case Began():
+                self._begin(event)
+            case Stepped():
+                self._step(event)
+            case Scored():
+                scores = "  ".join(f"{name} {_number(value)}" for name, value in event.scores.items())
+                best = "  [green]best so far[/]" if event.best else ""
+                self._line(f"step {event.step:,}  epoch {event.epoch:.2f}  dev: {scores}{best}")
+            case Saved(step=step):
+                self._line(f"[dim]step {step:,}: state saved, to resume from[/]")
+            case Ended(step=step, reason=reason, best_step=best_step):
+                self._close()
+                kept = f"; keeping the state of step {best_step:,}" if best_step not in (None, step) else ""
+                why = {"plateau": "no better for a while", "stopped": "stopped on request"}.get(reason, "done")
+                self._line(f"{why} after step {step:,}{kept}")
+
+    def _begin(self, event: Began) -> None:
+        self._began, self._started, self._said_at, self._tokens = event, time.monotonic(), time.monotonic(), 0
+        self._line(
+            f"training: {event.rows:,} rows, {event.epochs:.3g} epochs, {event.steps:,} steps; "
+            f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
+            + (f" with {event.threads} threads" if event.device == "cpu" else "")
+            + (f"; resumed after step {event.first_step:,}" if event.first_step else "")
+        )
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[numbers]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._bar.add_task("training", total=event.steps, completed=event.first_step, numbers="")
+            self._bar.start()
+
+    def _step(self, event: Stepped) -> None:
+        assert self._began is not None, "a run begins before its first step"
+        # the mean of the last steps: a single batch's loss jumps
+        self._loss = event.loss if self._loss is None else 0.9 * self._loss + 0.1 * event.loss
+        self._tokens += event.tokens
+        elapsed = time.monotonic() - self._started
+        numbers = f"loss {self._loss:.4f}  {self._tokens / max(elapsed, 1e-9):,.0f} tokens/s"
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=event.step, numbers=numbers)
+            return
+        tenth = max(1, self._began.steps // 10)
+        if event.step % tenth == 0 or event.step == 1 or time.monotonic() - self._said_at > 30:
+            self._said_at = time.monotonic()
+            left = elapsed / max(1, event.step - self._began.first_step) * (self._began.steps - event.step)
+            self._line(f"step {event.step:,} of {self._began.steps:,}  {numbers}  {_duration(left)} left")
+
+    def _line(self, text: str) -> None:
+        (self._bar.console if self._bar is not None else self._console).print(text)
+
+
+def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:
+    """The scores with their intervals beside the baseline, and a table by label where there are not too many."""
+    scores = evaluation.scores
+    table = Table(title=f"{title}: {scores.rows:,} rows", title_justify="left")
+    table.add_column("score")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("baseline", justify="right")
+    for name, score in scores.values.items():
+        shown = f"[bold]{escape(name)}[/]" if name == scores.main else escape(name)
+        without = scores.baseline.get(name)
+        table.add_row(shown, _number(score.value), _interval(score), _number(without.value if without else None))
+    console.print(table)
+    if evaluation.details and len(evaluation.details) <= MOST_LABELS:
+        columns = list(next(iter(evaluation.details.values())))
+        by_label = Table()
+        by_label.add_column("label")
+        for column in columns:
+            by_label.add_column(column, justify="right")
+        for label, values in evaluation.details.items():
+            by_label.add_row(escape(label), *(_number(values[column]) for column in columns))
+        console.print(by_label)
+
+
+def _interval(score: Score) -> str:
+    return "–" if score.low is None or score.high is None else f"{_number(score.low)} … {_number(score.high)}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

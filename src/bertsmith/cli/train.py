@@ -1,0 +1,127 @@
+"""``bertsmith train``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from bertsmith import api, tasks
+from bertsmith.cli import show
+from bertsmith.cli.flags import flag, of_inputs, of_settings, parse, with_flags
+from bertsmith.config import PRESETS, Settings, read_toml, resolve
+from bertsmith.errors import SettingsError, listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GROUPS = {
+    "Data": ("train", "dev", "dev_fraction", "format", "header", "delimiter", "quoting", "encoding"),
+    "Run": ("encoder", "out", "overwrite", "device", "threads", "save_every", "tensorboard"),
+    "Training": (),  # all the others
+}
+
+
+def run(arguments: list[str]) -> None:
+    """Train the task that the first argument, or the settings file, names."""
+    parse(_command_for(arguments), "train", arguments)
+
+
+def _command_for(arguments: list[str]) -> Any:
+    """The command with the flags of the task that the arguments name, or with those of all tasks alone."""
+    name = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if name is None and "--config" in arguments[:-1]:
+        name = read_toml(Path(arguments[arguments.index("--config") + 1])).get("task")
+    named = {name for group in GROUPS.values() for name in group}
+    fields = Settings.model_fields
+    flags = []
+    for group, names in GROUPS.items():
+        chosen = names or [each for each in fields if each not in named and each != "columns"]
+        flags += of_settings({each: fields[each] for each in chosen}, group=group)
+    flags.append(flag("preset", str, f"settings to start from: {', '.join(PRESETS)}", group="Training"))
+    if name is not None:
+        kind = tasks.task_class(name)
+        flags += of_inputs(kind.inputs, group="Columns")
+        flags += of_settings(kind.options(), group=f"Task {name}")
+    return with_flags(train, flags)
+
+
+def train(
+    task: Annotated[str | None, Parameter(help="classify, regress … (bertsmith tasks tells)")] = None,
+    /,
+    *,
+    config: Annotated[Path | None, Parameter(help="a TOML file of settings; flags go before it")] = None,
+    resume: Annotated[Path | None, Parameter(help="go on with a run that was stopped, by its out folder")] = None,
+    json: Annotated[
+        bool, Parameter(help="print the result as one JSON object", negative=(), show_default=False)
+    ] = False,
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    **flags: Any,
+) -> None:
+    """Train a task on your data, from a pretrained encoder to a folder that predicts.
+
+    bertsmith train TASK --help lists the task's own flags, too. Every flag is a key of a settings file, with _ for -.
+    """
+    if resume is not None:
+        if flags or task or config:
+            raise SettingsError("--resume takes the settings of the run it goes on with; give no others beside it")
+        folder = resume.with_name(resume.name.removesuffix(".partial"))
+        source = folder.with_name(f"{folder.name}.partial") / api.RUN
+        values = {**read_toml(source), "out": str(folder)}
+    else:
+        source = config or Path("flags")
+        values = {**(read_toml(config) if config else {}), **{name: _plain(value) for name, value in flags.items()}}
+        if task is not None:
+            values["task"] = task
+        if "task" not in values:
+            raise SettingsError(f"which task? one of {listed(tasks.names())}, as in: bertsmith train classify …")
+    _check_task(values["task"])
+    chosen, settings = resolve(values, source=str(source) if source != Path("flags") else "")
+    with show.Watch(quiet=quiet or json) as watch, _stop_on_signal() as stop:
+        result = api.train(chosen, settings, resume=resume is not None, listen=watch.listen, stop=stop)
+    if json:
+        evaluation = result.evaluation.record() if result.evaluation else None
+        show.print_json({"out": str(result.folder), "steps": result.fit.steps, "dev": evaluation})
+        return
+    console = show.stdout()
+    if result.evaluation is not None:
+        show.show_evaluation(console, result.evaluation, title="dev")
+    console.print(f"saved {result.folder}", markup=False)
+    if not quiet:
+        console.print(f'try: bertsmith predict {result.folder} "…"', markup=False)
+
+
+def _check_task(name: Any) -> None:
+    if name not in tasks.names():
+        raise SettingsError(
+            f"unknown task {name!r}; the tasks are {listed(tasks.names())}{nearest(str(name), tasks.names())}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Any]:
+    """The first Ctrl-C or SIGTERM asks the run to save its state and stop; a second Ctrl-C interrupts at once."""
+    asked = threading.Event()
+
+    def ask(number: int, _frame: Any) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,168 @@
+"""Tiny random checkpoints of every family, as transformers saves them, each with a small tokenizer of its kind.
+
+Everything is derived from `Family`: a new family gets its checkpoint, and with it all tests, by existing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import tokenizers
+import torch
+from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModel
+
+from bertsmith.bundle import Bundle, new_model
+from bertsmith.families import Family, families
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bertsmith.checkpoint import Pretrained
+    from bertsmith.tasks import Task
+
+TEXTS = (
+    "A fine film, and not a minute too long.",
+    "The plot is thin; the jokes are old, the end is near.",
+    "No.",
+    "I would gladly see it again with my friends tomorrow, says the critic of the paper, and so would they all.",
+    "It is what it is",
+    "Dull, loud and far too long: two hours of my life that nobody gives back to me, not even the friendly usher.",
+)
+PAIRS = (
+    ("A man plays a guitar.", "Somebody makes music with a guitar."),
+    ("No.", "The critic of the evening paper says that it is a fine film, and not a minute too long."),
+    ("The end is near and the jokes are old.", "No"),
+    ("It is what it is", "It is not what it was"),
+)
+
+# Small sizes that differ from each other and from every family's defaults; three layers, so that one is a middle one.
+SIZES: Mapping[str, Any] = {
+    "width": 32,
+    "layers": 3,
+    "heads": 4,
+    "inner_width": 48,
+    "positions": 96,
+    "segments": 2,
+    "embedding_width": 20,
+    "activation": "gelu",
+    "norm_epsilon": 1e-7,
+    "dropout": 0.1,
+    "attention_dropout": 0.1,
+    "initializer_range": 0.02,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family, with the sizes by which this case of it differs from the others."""
+
+    family: Family
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "-".join([self.family.model_type, *(f"{name}={size}" for name, size in self.sizes.items())])
+
+
+def cases() -> list[Case]:
+    """Every family once, and once more with embeddings as wide as its layers where that is a choice."""
+    every = [Case(family) for family in families().values()]
+    wide = [Case(c.family, {"embedding_width": SIZES["width"]}) for c in every if "embedding_width" in c.family.keys]
+    return every + wide
+
+
+def config_of(case: Case, *, vocabulary: int, pad_id: int, **more: Any) -> Any:
+    """The configuration in transformers' own class."""
+    sizes = {**SIZES, "vocabulary": vocabulary, **case.sizes}
+    if case.family.positions_after_padding:
+        sizes["segments"] = 1  # as in every published checkpoint of these families
+    named = {key: sizes[ours] for ours, key in case.family.keys.items()}
+    return AutoConfig.for_model(case.family.model_type, **named, pad_token_id=pad_id, **more)
+
+
+def randomize(model: torch.nn.Module, *, seed: int = 0) -> None:
+    """Every parameter at random, biases and norms too: a swap or an omission must show."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() > 1:
+                parameter.copy_(noise / parameter.shape[-1] ** 0.5)
+            else:
+                parameter.copy_(0.2 * noise + (1.0 if name.endswith("weight") else 0.0))
+
+
+def write_checkpoint(case: Case, folder: Path, *, auto: Any = AutoModel, seed: int = 0, **config: Any) -> Any:
+    """A random checkpoint with its tokenizer, saved by transformers; the model that was saved."""
+    vocabulary, pad_id = write_tokenizer(case.family, folder)
+    model = auto.from_config(config_of(case, vocabulary=vocabulary, pad_id=pad_id, **config))
+    randomize(model, seed=seed)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def write_tokenizer(family: Family, folder: Path) -> tuple[int, int]:
+    """tokenizer.json of the family's kind (WordPiece unless listed) and its config; how many pieces, and [PAD]'s id."""
+    raw, names = _trained(_KINDS.get(family.model_type, "wordpiece"))
+    raw.save(str(folder / "tokenizer.json"))
+    # no tokenizer_class: AutoTokenizer then takes the class of the model's family
+    config = {"model_max_length": SIZES["positions"] - 4, **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return raw.get_vocab_size(), raw.get_vocab()[names["pad_token"]]
+
+
+_KINDS = {"roberta": "byte-level", "xlm-roberta": "unigram", "camembert": "unigram"}
+_BERT_NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+_ROBERTA_NAMES = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+
+
+@cache
+def _trained(kind: str) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    names = _BERT_NAMES if kind == "wordpiece" else _ROBERTA_NAMES
+    shared: dict[str, Any] = {"vocab_size": 320, "special_tokens": list(names.values()), "show_progress": False}
+    trainer: Any
+    if kind == "wordpiece":
+        raw = tokenizers.Tokenizer(models.WordPiece(unk_token=names["unk"]))
+        raw.normalizer = normalizers.BertNormalizer()
+        raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(**shared)
+    elif kind == "byte-level":
+        raw = tokenizers.Tokenizer(models.BPE())
+        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **shared)
+    else:
+        raw = tokenizers.Tokenizer(models.Unigram())
+        raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+        trainer = trainers.UnigramTrainer(unk_token=names["unk"], **shared)
+    raw.train_from_iterator([*TEXTS, *(text for pair in PAIRS for text in pair)] * 3, trainer)
+    cls, sep = names["cls"], names["sep"]
+    ids = {token: raw.get_vocab()[token] for token in (cls, sep)}
+    raw.post_processor = {
+        "wordpiece": processors.TemplateProcessing(
+            single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B:1 {sep}:1", special_tokens=list(ids.items())
+        ),
+        "byte-level": processors.RobertaProcessing((sep, ids[sep]), (cls, ids[cls]), add_prefix_space=False),
+        "unigram": processors.TemplateProcessing(
+            single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} {sep} $B {sep}", special_tokens=list(ids.items())
+        ),
+    }[kind]
+    keys = {**names, **({} if kind == "wordpiece" else {"bos": cls, "eos": sep})}
+    return raw, {f"{name}_token": token for name, token in keys.items()}
+
+
+def bundle_of(task: Task[Any, Any], pretrained: Pretrained, *, max_length: int = 92, seed: int = 1) -> Bundle:
+    """A bundle whose head is random in every weight, as if it had been trained."""
+    model, _ = new_model(task, pretrained, generator=torch.Generator().manual_seed(seed))
+    randomize(model.head, seed=seed)
+    return Bundle(
+        task=task,
+        model=model.eval(),
+        tokenizer=pretrained.tokenizer,
+        family=pretrained.family,
+        max_length=max_length,
+        raw_config=pretrained.raw_config,
+    )
