@@ -28,6 +28,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,14 +199,14 @@ def train_trainer(job: Job, seed: int, device: str, work: Path) -> tuple[list[An
         seed=seed, use_cpu=device == "cpu", report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
     )  # fmt: skip
     assert arguments.n_gpu <= 1, "Trainer would multiply the batch by the GPUs; show it one with CUDA_VISIBLE_DEVICES"
-    collator = transformers.DataCollatorWithPadding(tokenizer)
-    trainer = transformers.Trainer(model, arguments, data_collator=collator, train_dataset=encoded(job.train))
+    trainer = transformers.Trainer(
+        model, arguments, transformers.DataCollatorWithPadding(tokenizer), encoded(job.train)
+    )
     trainer.remove_callback(transformers.PrinterCallback)
     result, dev = trainer.train(), encoded(job.dev)
     assert result.global_step == job.steps, (result.global_step, job.steps)
     found = trainer.predict(dev)
-    # some of its samplers give rows back in another order than they came in; this one may not
-    assert np.allclose(found.label_ids, [row["labels"] for row in dev]), "the answers are not in the order of the rows"
+    assert np.allclose(found.label_ids, [row["labels"] for row in dev]), "Trainer gave the rows back in another order"
     given = found.predictions.reshape(-1).tolist() if numbers else [labels[i] for i in found.predictions.argmax(-1)]
     return given, result.metrics["train_runtime"]
 
@@ -229,16 +230,17 @@ def measure(options: argparse.Namespace) -> None:
     """Train what the results do not hold yet, and write them after every run."""
     import torch
 
+    import bertsmith
     from bertsmith.api import pick_device
     from bertsmith.files import write_text
 
     device = pick_device(options.device).type
     machine = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores, {platform.machine()}"
     versions = {name: version(name) for name in ("torch", "transformers", "accelerate", "tokenizers", "numpy")}
-    versions["Python"] = platform.python_version()
+    versions |= {"bertsmith": bertsmith.__version__, "Python": platform.python_version()}
     runs = read_runs([options.out]) if options.out.exists() else []
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    began, turns = time.monotonic(), [(seed, tool) for seed in range(1, options.seeds + 1) for tool in options.tools]
+    turns, began = list(product(range(1, options.seeds + 1), options.tools)), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         for name in options.sets:
             job = prepare(name, options.data, Path(folder), options.encoder, options.quick)
@@ -273,15 +275,14 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
         "| set | score | bertsmith | Trainer | difference ± standard error (95 % interval) | seeds | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    notes = ["bertsmith, Trainer: mean ± standard deviation over seeds; interval: Welch's t; seconds: median of each"]
+    notes = ["scores: mean ± standard deviation over seeds; interval: Welch's t; seconds: of training, the median"]
     for name, this in SETS.items():
         ours, theirs = ([run for run in runs if (run["set"], run["tool"]) == (name, tool)] for tool in TOOLS)
-        if not ours and not theirs:
+        if not ours + theirs:
             continue
-        recipe = (ours or theirs)[0]["recipe"]
+        recipe = (ours + theirs)[0]["recipe"]
         if any(run["recipe"] != recipe for run in ours + theirs):
             raise ValueError(f"{name}: these runs were trained in several ways and cannot be compared")
-        # the median, since the first run of a process also waits for the device
         times = [f"{statistics.median(run['seconds'] for run in part):.1f}" if part else "–" for part in (ours, theirs)]
         for score in this.scores:
             our, their = ([100 * run["scores"][score] for run in part] for part in (ours, theirs))

@@ -96,12 +96,16 @@ def randomize(model: torch.nn.Module, *, seed: int = 0) -> None:
                 parameter.copy_(0.2 * noise + (1.0 if name.endswith("weight") else 0.0))
 
 
-def write_checkpoint(case: Case, folder: Path, *, auto: Any = AutoModel, seed: int = 0, **config: Any) -> Any:
-    """A random checkpoint with its tokenizer, saved by transformers; the model that was saved."""
+def write_checkpoint(case: Case, folder: Path, *, auto: Any = AutoModel, **config: Any) -> None:
+    """A random checkpoint with its tokenizer, saved by transformers."""
     vocabulary, pad_id = write_tokenizer(case.family, folder)
-    model = auto.from_config(config_of(case, vocabulary=vocabulary, pad_id=pad_id, **config))
-    randomize(model, seed=seed)
-    model.save_pretrained(folder)
+    random_model(config_of(case, vocabulary=vocabulary, pad_id=pad_id, **config), auto=auto).save_pretrained(folder)
+
+
+def random_model(config: Any, *, auto: Any = AutoModel) -> Any:
+    """A model of transformers, every parameter at random."""
+    model = auto.from_config(config)
+    randomize(model)
     return model.eval()
 
 

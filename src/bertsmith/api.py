@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,15 +15,15 @@ from bertsmith import tasks
 from bertsmith.batching import mixed_seed, shuffled
 from bertsmith.bundle import Bundle, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained
-from bertsmith.config import Settings, write_toml
+from bertsmith.config import Settings, checked, write_toml
 from bertsmith.data import ReadOptions, open_rows
-from bertsmith.errors import BundleError, SettingsError, TrainingError
+from bertsmith.errors import BundleError, InputError, SettingsError, TrainingError, nearest
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, move_folder, sha256, write_text
-from bertsmith.infer import Predictor
+from bertsmith.infer import Length, Predictor
 from bertsmith.infer.engine import predict_encoded
 from bertsmith.training import Fit, fit
-from bertsmith.training.events import Event, Listener, MetricsFile, Said, TensorBoardFile, nobody
+from bertsmith.training.events import Event, Listener, MetricsFile, Predicted, Said, TensorBoardFile, nobody
 from bertsmith.training.loop import Prepared
 from bertsmith.training.optim import check_layers, reinitialize_top
 from bertsmith.training.state import Position, read_position
@@ -49,12 +50,21 @@ class Run:
     fit: Fit
 
 
-def load(folder: str | Path, *, device: str | None = None) -> Predictor:
+def load(folder: str | Path, *, device: str | None = None, options: Mapping[str, Any] | None = None) -> Predictor:
     """Open a trained model that bertsmith or transformers saved; ``load(folder).predict(["a text"])``.
 
-    Raises BundleError, naming the file, if it cannot be used.
+    options: of the task, other than in training, as ``{"long_texts": "windows"}`` to read all of long texts.
+    Raises BundleError, naming the file, if it cannot be used; SettingsError for an unknown option.
     """
-    return Predictor.load(folder, device=device)
+    predictor = Predictor.load(folder, device=device)
+    if not options:
+        return predictor
+    task = predictor.bundle.task
+    for name in options:
+        if name not in task.options():
+            raise SettingsError(f"{task.name} has no option {name!r}{nearest(name, task.options())}")
+    changed = checked(type(task), {**task.model_dump(), **options})
+    return Predictor(replace(predictor.bundle, task=changed))
 
 
 def train(
@@ -78,6 +88,8 @@ def train(
     if settings.train is None or settings.out is None:
         raise SettingsError(f"{'train' if settings.train is None else 'out'!r} is missing")
     out = settings.out
+    if out.name in ("", ".."):
+        raise SettingsError(f"out must be a folder's name, got {str(out)!r}")
     partial = out.with_name(f"{out.name}.partial")
     _check_out(out, partial, resume=resume, overwrite=settings.overwrite)
 
@@ -89,26 +101,35 @@ def train(
             dev_examples, dev_reading = read_examples(task, settings.dev, settings.columns, settings.reading)
             listen(Said(dev_reading.describe()))
         partial.mkdir(parents=True, exist_ok=True)
-        if not resume:
+        if (partial / STATE).exists():
+            position = read_position(partial / STATE)
+            MetricsFile.cut_after(partial / METRICS, attempt=position.attempt, step=position.step)
+        else:  # a new run, or one that was killed before it saved anything
+            (partial / METRICS).unlink(missing_ok=True)
             write_text(partial / RUN, write_toml(task, settings))
-        elif (partial / STATE).exists():
-            MetricsFile.cut_after(partial / METRICS, read_position(partial / STATE).step)
-        with _listening(partial, settings, listen) as everyone:
-            bundle, evaluation, ended = fit_examples(
-                task,
-                train_examples,
-                dev_examples,
-                settings,
-                state=partial / STATE,
-                data=_fingerprint(settings),
-                columns={choice.input: choice.column for choice in reading.choices},
-                listen=everyone,
-                stop=stop,
-            )
+        try:
+            with _listening(partial, settings, listen) as everyone:
+                bundle, evaluation, ended = fit_examples(
+                    task,
+                    train_examples,
+                    dev_examples,
+                    settings,
+                    state=partial / STATE,
+                    data=_fingerprint(settings),
+                    columns={choice.input: choice.column for choice in reading.choices},
+                    listen=everyone,
+                    stop=stop,
+                )
+        except InputError:
+            if not resume and not (partial / STATE).exists():
+                shutil.rmtree(partial)  # nothing was trained: out of the way of the mended command
+            raise
     if ended.stopped:
         raise TrainingError(f"stopped after step {ended.steps}; go on with: bertsmith train --resume {out}")
     bundle.write(partial)
     (partial / STATE).unlink(missing_ok=True)
+    for leftover in partial.glob(".*.tmp"):  # of a run that was killed while it saved
+        leftover.unlink()
     move_folder(partial, out)
     return Run(folder=out, bundle=Bundle.load(out), evaluation=evaluation, fit=ended)
 
@@ -130,9 +151,10 @@ def fit_examples(
     state: where to save what a stopped run resumes from, and to resume from if it is there. data: names the data in
     that state. Raises as `train` does.
     """
+    # from all rows: which labels there are must not depend on which rows are held out
+    task = task.learn(train_examples)
     if dev_examples is None and settings.dev_fraction:
         train_examples, dev_examples = _held_out(train_examples, settings, listen)
-    task = task.learn(train_examples)
     for examples in (train_examples, dev_examples or ()):
         task.check(examples)
     pretrained = load_pretrained(settings.encoder)
@@ -203,19 +225,32 @@ def evaluate(
     columns: Mapping[str, str] | None = None,
     reading: ReadOptions | None = None,
     resamples: int = 1000,
+    listen: Listener = nobody,
 ) -> Evaluation:
     """Score a trained model on a file with labels, with 95 % bootstrap intervals and the baseline beside.
 
     columns: where its inputs stand, if not where they stood in training and not guessable.
-    Raises InputError for what is wrong with the model or the file.
+    Raises InputError for what is wrong with the model or the file, before anything is computed.
     """
     predictor = model if isinstance(model, Predictor) else load(model)
-    rows = rows_for(predictor.bundle, file, columns=columns, reading=reading, training=True)
-    examples, predictions = [], []
+    task = predictor.bundle.task
+    opened = rows_for(predictor.bundle, file, columns=columns, reading=reading, training=True)
+    listen(Said(opened.describe()))
+    rows = list(opened)
+    task.check([task.read(row) for row in rows])
+    answers, began = [], time.perf_counter()
     for answer in predictor.stream(rows):
-        examples.append(answer.example)
-        predictions.append(answer.prediction)
-    return score(predictor.bundle.task, examples, predictions, resamples=resamples)
+        answers.append(answer)
+        if len(answers) % 256 == 0 or len(answers) == len(rows):
+            listen(Predicted(len(answers), len(rows), time.perf_counter() - began))
+    _say_lengths(
+        opened.name,
+        [answer.length for answer in answers],
+        predictor.bundle.max_length,
+        listen,
+    )
+    examples, predictions = [answer.example for answer in answers], [answer.prediction for answer in answers]
+    return score(task, examples, predictions, resamples=resamples)
 
 
 def read_examples(
@@ -300,19 +335,21 @@ def _prepared(
 ) -> Prepared:
     """Examples with their sequences; says how many rows and tokens exceed the limit."""
     prepared = Prepared(examples, task.encode(examples, pretrained.tokenizer, max_length=max_length))
-    cuts = [sum(sequence.cut for sequence in sequences) for sequences in prepared.encoded]
-    rows_cut, several = (
-        sum(cut > 0 for cut in cuts),
-        sum(len(sequences) > 1 for sequences in prepared.encoded),
-    )
-    text = f"{name}: {len(prepared):,} rows, {prepared.tokens:,} tokens, limit {max_length}"
+    _say_lengths(name, [Length.of(sequences) for sequences in prepared.encoded], max_length, listen)
+    return prepared
+
+
+def _say_lengths(name: str, lengths: Sequence[Length], limit: int, listen: Listener) -> None:
+    """Say how many rows and tokens there are, and how many exceed the limit: a warning where tokens are cut off."""
+    tokens, cut = sum(length.tokens for length in lengths), sum(length.cut for length in lengths)
+    rows_cut, several = sum(length.cut > 0 for length in lengths), sum(length.sequences > 1 for length in lengths)
+    text = f"{name}: {len(lengths):,} rows, {tokens:,} tokens, limit {limit}"
     if several:
         text += f"; {several:,} rows are longer and read in windows"
     if rows_cut:
-        share = 100 * sum(cuts) / (sum(cuts) + prepared.tokens)
-        text += f"; {rows_cut:,} rows are longer: {sum(cuts):,} tokens ({share:.1f} %) are cut off"
+        share = 100 * cut / (cut + tokens)
+        text += f"; {rows_cut:,} rows are longer: {cut:,} tokens ({share:.1f} %) are cut off"
     listen(Said(text, warning=rows_cut > 0))
-    return prepared
 
 
 def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings, listen: Listener) -> Any:
@@ -331,8 +368,10 @@ def _held_out(
     examples: Sequence[Any], settings: Settings, listen: Listener
 ) -> tuple[Sequence[Any], Sequence[Any] | None]:
     """Training and dev rows out of the training rows, the same for the same seed."""
-    count = round(len(examples) * settings.dev_fraction)
+    count = min(round(len(examples) * settings.dev_fraction), len(examples) - 1)
     if count == 0:
+        text = f"no dev given, and of {len(examples)} rows a dev_fraction of {settings.dev_fraction} is none"
+        listen(Said(f"{text}: the last state is kept", warning=True))
         return examples, None
     order = shuffled(len(examples), seed=settings.seed, epoch=-1)
     held, rest = sorted(order[:count]), sorted(order[count:])
@@ -357,10 +396,11 @@ def _identity(
     """What must be the same for a saved state to fit: everything that the bits depend on, but for the threads."""
     free = {"train", "dev", "out", "overwrite", "save_every", "tensorboard", "threads", "device"}
     return {
-        **settings.model_dump(mode="json", exclude=free),
-        "task": task.model_dump(mode="json"),
-        "encoder": f"{pretrained.source.name} {pretrained.source.revision or ''}".strip(),
         **data,
+        "task": task.name,
+        **settings.model_dump(mode="json", exclude=free),
+        **task.model_dump(mode="json"),
+        "encoder": f"{pretrained.source.name} {pretrained.source.revision or ''}".strip(),
     }
 
 
@@ -378,7 +418,8 @@ def _resumable(state: Path, run: str) -> Position:
 
 def _fingerprint(settings: Settings) -> dict[str, str]:
     files = {"train data": settings.train, "dev data": settings.dev}
-    return {name: sha256(path) for name, path in files.items() if path is not None}
+    # a pipe, or standard input, was read once and cannot be read again
+    return {name: sha256(path) for name, path in files.items() if path is not None and path.is_file()}
 
 
 @contextmanager

@@ -19,12 +19,11 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from bertsmith import __version__, tasks
-from bertsmith.checkpoint import encoder_tensors, load_encoder, read_json
+from bertsmith.checkpoint import encoder_tensors, load_encoder, load_tokenizer, read_json
 from bertsmith.errors import BundleError, CheckpointError, SettingsError, listed
 from bertsmith.families import Family, HeadForm, family_of
 from bertsmith.files import move_folder, sha256
 from bertsmith.nn.heads import Model
-from bertsmith.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from bertsmith.checkpoint import Pretrained
     from bertsmith.nn.heads import Head
     from bertsmith.tasks import Task
+    from bertsmith.tokenizer import Tokenizer
 
 FORMAT = 1
 MANIFEST = "bertsmith.json"
@@ -135,7 +135,7 @@ class Bundle:
         with torch.device("meta"):
             head = task.head(config, form, dropout=head_dropout(raw, form, config.dropout))
         head.from_checkpoint(_head_state(folder, head, form, beside))
-        tokenizer = Tokenizer.from_folder(folder)
+        tokenizer = load_tokenizer(folder, config)
         longest = min(config.max_length, tokenizer.max_length or config.max_length)
         return cls(
             task=task,
@@ -165,7 +165,8 @@ def new_model(
     form = pretrained.family.heads[task.head_kind]
     config = pretrained.config
     share = head_dropout(pretrained.raw_config, form, config.dropout) if dropout is None else dropout
-    head = task.head(config, form, dropout=share)
+    with torch.random.fork_rng(devices=[]):  # torch sets new modules at random before we do
+        head = task.head(config, form, dropout=share)
     task.start_head(head, deviation=config.initializer_range, generator=generator)
     fresh = []
     for ours, theirs in form.names.items():
@@ -185,7 +186,9 @@ def new_model(
 def head_dropout(raw_config: Mapping[str, Any], form: HeadForm, otherwise: float) -> float:
     """The dropout inside a head, as config.json says or as the encoder's."""
     share = raw_config.get(form.dropout_key)
-    return float(share) if type(share) in (int, float) and 0 <= share < 1 else otherwise
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        return otherwise
+    return float(share)
 
 
 def _head_state(folder: Path, head: Head, form: HeadForm, beside: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -207,16 +210,33 @@ def _head_state(folder: Path, head: Head, form: HeadForm, beside: Mapping[str, T
     return state
 
 
+_MANIFEST_KEYS = (
+    ("task", str, "a task's name"),
+    ("options", dict, "an object"),
+    ("max_length", int, "a whole number"),
+    ("columns", dict, "an object"),
+    ("training", dict, "an object"),
+    ("files", dict, "an object"),
+)
+
+
 def _read_manifest(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise BundleError(
             f"{folder / MANIFEST}: format {manifest.get('format')!r}, this bertsmith {__version__} reads {FORMAT}"
         )
-    files = manifest.get("files")
-    if not isinstance(files, dict) or "model.safetensors" not in files:
-        raise BundleError(f"{folder / MANIFEST}: the list of files is missing")
+    for key, kind, wanted in _MANIFEST_KEYS:
+        if not isinstance(manifest.get(key), kind):
+            raise BundleError(f"{folder / MANIFEST}: {key!r} must be {wanted}, got {manifest.get(key)!r}")
+    files = manifest["files"]
+    if "model.safetensors" not in files:
+        raise BundleError(f"{folder / MANIFEST}: 'files' must name model.safetensors, got {listed(files)}")
     for name, expected in files.items():
+        if not isinstance(expected, dict) or not {"bytes", "sha256"} <= set(expected):
+            raise BundleError(
+                f"{folder / MANIFEST}: 'files' must give the bytes and sha256 of {name!r}, got {expected!r}"
+            )
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path}: missing, although {MANIFEST} names it")

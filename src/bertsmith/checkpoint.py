@@ -112,7 +112,6 @@ def _from_hub(name: str) -> Source:
     try:
         import huggingface_hub
         from huggingface_hub.errors import (
-            EntryNotFoundError,
             HFValidationError,
             LocalEntryNotFoundError,
             OfflineModeIsEnabled,
@@ -132,7 +131,7 @@ def _from_hub(name: str) -> Source:
             allow_patterns=["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*",
                             "merges.txt", "special_tokens_map.json", "added_tokens.json"],
         )  # fmt: skip
-    except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError, HFValidationError) as error:
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise CheckpointError(f"{name}: the hub has no such encoder: {str(error).splitlines()[0]}") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise CheckpointError(
@@ -152,19 +151,25 @@ def load_pretrained(name: str | Path) -> Pretrained:
     family = family_of(raw, source=str(source.folder / "config.json"))
     config = family.read_config(raw, source=str(source.folder / "config.json"))
     encoder, head_tensors = load_encoder(source.folder, family, config)
-    tokenizer = Tokenizer.from_folder(source.folder)
-    if tokenizer.vocab_size > config.vocabulary:
-        raise CheckpointError(
-            f"{source.folder}: the tokenizer has {tokenizer.vocab_size} pieces, the encoder embeds {config.vocabulary}"
-        )
     return Pretrained(
         encoder=encoder,
         family=family,
-        tokenizer=tokenizer,
+        tokenizer=load_tokenizer(source.folder, config),
         source=source,
         raw_config=raw,
         head_tensors=head_tensors,
     )
+
+
+def load_tokenizer(folder: Path, config: EncoderConfig) -> Tokenizer:
+    """The tokenizer of a folder. Raises CheckpointError if it gives ids that the encoder does not embed."""
+    tokenizer = Tokenizer.from_folder(folder)
+    if tokenizer.vocab_size > config.vocabulary:
+        raise CheckpointError(
+            f"{folder}: the tokenizer's largest id is {tokenizer.vocab_size - 1}, "
+            f"the encoder embeds {config.vocabulary} ids, from 0 on"
+        )
+    return tokenizer
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -172,12 +177,14 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > 64 * 2**20:
             raise CheckpointError(f"{path}: larger than 64 MiB; this is no file of settings")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None
     except IsADirectoryError:
         raise CheckpointError(f"{path}: this is a folder, not a file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, too long a number, or nested too deep
         raise CheckpointError(f"{path}: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: must hold a JSON object, got {type(value).__name__}")
@@ -284,7 +291,7 @@ def _weight_files(folder: Path) -> dict[Path, list[str] | None]:
             raise CheckpointError(f"{index}: must hold a 'weight_map' of tensor names to files")
         files: dict[Path, list[str] | None] = {}
         for name, file in weight_map.items():
-            if not isinstance(file, str) or Path(file).name != file:
+            if not isinstance(file, str) or file in ("", "..") or Path(file).name != file:
                 raise CheckpointError(f"{index}: tensor {name!r} must be in a file of this folder, got {file!r}")
             names = files.setdefault(folder / file, [])
             assert names is not None

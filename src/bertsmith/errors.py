@@ -27,8 +27,11 @@ class BertsmithError(Exception):
     exit_code = 1
 
 
-class InputError(BertsmithError):
-    """The user's input is wrong. The message starts with the place where one is known: ``file:line: …``."""
+class InputError(BertsmithError, ValueError):
+    """The user's input is wrong; a ValueError, too, as callers of a library expect.
+
+    The message starts with the place where one is known: ``file:line: …``.
+    """
 
     exit_code = 2
 

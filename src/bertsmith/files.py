@@ -63,7 +63,10 @@ def move_folder(folder: Path, target: Path) -> None:
             old.rename(target)
         raise
     sync(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink(missing_ok=True)
 
 
 def check_space(folder: Path, needed: int, *, what: str) -> None:

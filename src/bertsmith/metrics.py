@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
     """The ``[C, C]`` confusion matrix of two lists of class numbers."""
     counted: NDArray[np.float64] = np.bincount(truth * classes + predicted, minlength=classes**2).astype(np.float64)
-    return counted.reshape(classes, classes)
+    matrix_CC: NDArray[np.float64] = counted.reshape(classes, classes)
+    return matrix_CC
 
 
 def accuracy(matrix_CC: NDArray[np.float64]) -> float:

@@ -143,7 +143,7 @@ class _Frame:
 class Tokenizer:
     """Turns texts into `Encoded`. Open one with `from_folder`; it never changes, so threads may share it.
 
-    vocab_size: how many ids there are, added tokens among them. unk_id, mask_id: None where the vocabulary
+    vocab_size: one more than the largest id, added tokens among them. unk_id, mask_id: None where the vocabulary
     has no such token. special_ids: the ids of all special tokens. max_length: the limit that the folder
     names, in tokens with the special ones; None where it names none.
     """
@@ -159,7 +159,7 @@ class Tokenizer:
         self._writes_vocab_txt = folder.has("vocab.txt") and isinstance(raw.model, models.WordPiece)
         self._single, self._pair = _learn_frames(raw, folder)
         ids = {name: index for name, token in names.items() if (index := raw.token_to_id(token)) is not None}
-        self.vocab_size = raw.get_vocab_size()
+        self.vocab_size = 1 + max(raw.get_vocab().values())
         self.pad_id = ids["pad"]
         self.unk_id = ids.get("unk")
         self.mask_id = ids.get("mask")
@@ -655,6 +655,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         value = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise CheckpointError(f"broken JSON: {error.msg}", place=Place(str(path), error.lineno)) from error
+    except RecursionError as error:
+        raise CheckpointError("broken JSON: nested too deep", place=Place(str(path))) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"must be a JSON object, got {type(value).__name__}", place=Place(str(path)))
     return value

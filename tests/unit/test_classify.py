@@ -258,9 +258,7 @@ def test_no_threshold_has_a_better_f1(rows: list[tuple[bool, float]]) -> None:
 
 def test_thresholds_are_tuned_only_if_asked_for() -> None:
     examples = examples_of([("good", ("a",)), ("fine", ("a", "b")), ("bad", ("b",)), ("dull", ())])
-    predictions = [
-        Classification((), {"a": a, "b": b}) for a, b in [(0.3, 0.6), (0.2, 0.9), (0.1, 0.95), (0.0, 0.8)]
-    ]
+    predictions = [Classification((), {"a": a, "b": b}) for a, b in [(0.3, 0.6), (0.2, 0.9), (0.1, 0.95), (0.0, 0.8)]]
     task = Classify(multi_label=True).learn(examples)
     assert task.thresholds == (0.5, 0.5)
     assert task.calibrate(examples, predictions) is task
@@ -303,7 +301,9 @@ def test_scores_of_several_labels_are_those_of_scikit_learn(rows: list[tuple[set
         assert scores[f"{name}_f1"] == pytest.approx(expected)
     assert scores["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(truth, chosen))
     details = task.details(examples, answers)
-    precision, recall, f1_scores, support = sklearn.metrics.precision_recall_fscore_support(truth, chosen, zero_division=0)
+    precision, recall, f1_scores, support = sklearn.metrics.precision_recall_fscore_support(
+        truth, chosen, zero_division=0
+    )
     for place, label in enumerate("abc"):
         assert list(details[label].values()) == pytest.approx(
             [precision[place], recall[place], f1_scores[place], support[place]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -17,7 +19,7 @@ from bertsmith.training.optim import (
     check_layers,
     default_rate,
     depth_of,
-    learning,
+    clip,
     optimizer_of,
     rate_factor,
     reinitialize_top,
@@ -158,7 +160,9 @@ def test_gradual_unfreezing_adds_a_layer_an_epoch() -> None:
     for epoch in range(6):
         set_learning(model, settings, epoch=epoch)
         names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        assert tuple(part for part in PARTS if any(name.startswith(part) for name in names)) == PARTS[max(0, 3 - epoch) :]
+        assert (
+            tuple(part for part in PARTS if any(name.startswith(part) for name in names)) == PARTS[max(0, 3 - epoch) :]
+        )
     assert moved(gradual_unfreezing=True) == PARTS[3:]  # two steps are of epoch 0
 
 
@@ -210,7 +214,23 @@ def test_more_layers_than_there_are() -> None:
         check_layers(model, settings_of(reinit_top=3))
 
 
-def test_learning_gives_what_learns_now() -> None:
+@pytest.mark.parametrize("largest", [0.5, 1e9])
+def test_clip_divides_then_clips_as_torch_does(largest: float) -> None:
+    model, reference = model_of(TASK), model_of(TASK)
+    generator = torch.Generator().manual_seed(3)
+    for parameter, same in zip(model.head.parameters(), reference.head.parameters(), strict=True):
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+        same.grad = parameter.grad / 5
+    expected = torch.nn.utils.clip_grad_norm_(list(reference.parameters()), largest)
+    assert clip(model, largest, divide_by=5) == pytest.approx(float(expected), rel=1e-6)
+    for parameter, same in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, same.grad)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_clip_tells_of_a_gradient_that_is_not_finite(value: float) -> None:
     model = model_of(TASK)
-    set_learning(model, settings_of(freeze="encoder"), epoch=0)
-    assert [id(parameter) for parameter in learning(model)] == [id(parameter) for parameter in model.head.parameters()]
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    model.get_parameter("head.output.bias").grad = torch.tensor([0.0, value])
+    assert not math.isfinite(clip(model, 1.0, divide_by=3))

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from bertsmith import api
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, with_flags
-from bertsmith.cli.reading import columns_of, reading_flags, reading_of
+from bertsmith.cli.reading import columns_of, options_of, reading_flags, reading_of
 from bertsmith.files import replacing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def run(arguments: list[str]) -> None:
     """Score a model on a file."""
-    parse(with_flags(evaluate, reading_flags()), "evaluate", arguments)
+    parse(with_flags(evaluate, reading_flags(labels=True)), "evaluate", arguments)
 
 
 def evaluate(
@@ -33,14 +31,20 @@ def evaluate(
     json: Annotated[
         bool, Parameter(help="print the scores as one JSON object", negative=(), show_default=False)
     ] = False,
-    quiet: Annotated[bool, Parameter(help="no warnings", negative=(), show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(help="no progress and no warnings", negative=(), show_default=False)] = False,
     **flags: Any,
 ) -> None:
     """Score a trained model on a file: with 95 % bootstrap intervals, beside the baseline that needs no model."""
-    predictor = api.load(model, device=str(api.pick_device(device)))
-    evaluation = api.evaluate(
-        predictor, file, columns=columns_of(flags), reading=reading_of(flags), resamples=resamples
-    )
+    predictor = api.load(model, device=str(api.pick_device(device)), options=options_of(flags))
+    with show.Watch(quiet=quiet or json) as watch:
+        evaluation = api.evaluate(
+            predictor,
+            file,
+            columns=columns_of(flags),
+            reading=reading_of(flags),
+            resamples=resamples,
+            listen=watch.listen,
+        )
     if predictions is not None:
         with replacing(predictions) as temporary, temporary.open("w", encoding="utf-8") as out:
             for example, prediction in zip(evaluation.examples, evaluation.predictions, strict=True):

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from bertsmith import api
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, with_flags
-from bertsmith.cli.reading import columns_of, reading_flags, reading_of
+from bertsmith.cli.reading import columns_of, options_of, reading_flags, reading_of
 from bertsmith.data import FORMATS
 from bertsmith.errors import InputError, SettingsError
 from bertsmith.files import replacing
@@ -25,7 +25,7 @@ from bertsmith.records import Place, Row
 
 def run(arguments: list[str]) -> None:
     """Answer for texts with a trained model."""
-    parse(with_flags(predict, reading_flags()), "predict", arguments)
+    parse(with_flags(predict, reading_flags(labels=False)), "predict", arguments)
 
 
 def predict(
@@ -48,7 +48,7 @@ def predict(
     """
     if look_ahead < 1:
         raise SettingsError(f"--look-ahead must be at least 1, got {look_ahead}")
-    predictor = api.load(model, device=str(api.pick_device(device)))
+    predictor = api.load(model, device=str(api.pick_device(device)), options=options_of(flags))
     source = str(file) if file is not None else _file_meant(question, second)
     if source is None:
         given = {"text": question, "text_b": second}

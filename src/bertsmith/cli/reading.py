@@ -13,16 +13,33 @@ if TYPE_CHECKING:
     import inspect
     from collections.abc import Mapping
 
+    from bertsmith.records import Input
+
+_TASK_OPTIONS = {
+    "long_texts": (str, "what is read of a text beyond the limit: head, tail, head+tail or windows"),
+    "overlap": (int, "how many pieces neighbouring windows of a long text share"),
+}
 _OPTIONS = ("format", "header", "delimiter", "quoting", "encoding")
 
 
-def reading_flags() -> list[inspect.Parameter]:
-    """The inputs' columns, and the file's format."""
+def reading_flags(*, labels: bool) -> list[inspect.Parameter]:
+    """The inputs' columns, those of labels if they are read, the file's format, and what is done with long texts."""
     columns = [
-        flag(name, str, f"{help_text}; left out, as in training, or guessed", group="Reading")
-        for name, help_text in _inputs().items()
+        flag(each.name, str, f"{each.help}; left out, as in training, or guessed", group="Reading")
+        for each in _inputs().values()
+        if labels or not each.needed_to_train or each.required
     ]
-    return columns + of_settings({name: Settings.model_fields[name] for name in _OPTIONS}, group="Reading")
+    settings = {name: Settings.model_fields[name] for name in _OPTIONS}
+    long_texts = [
+        flag(name, kind, f"{help_text}; left out, as in training", group="Reading")
+        for name, (kind, help_text) in _TASK_OPTIONS.items()
+    ]
+    return columns + of_settings(settings, group="Reading") + long_texts
+
+
+def options_of(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the task that these flags change."""
+    return {name: value for name, value in flags.items() if name in _TASK_OPTIONS}
 
 
 def columns_of(flags: Mapping[str, Any]) -> dict[str, str]:
@@ -35,6 +52,6 @@ def reading_of(flags: Mapping[str, Any]) -> ReadOptions:
     return ReadOptions(**{name: value for name, value in flags.items() if name in _OPTIONS})
 
 
-def _inputs() -> dict[str, str]:
-    """The inputs of all tasks with their help: which task a model is of is not known before it is opened."""
-    return {each.name: each.help for name in tasks.names() for each in tasks.task_class(name).inputs}
+def _inputs() -> dict[str, Input]:
+    """The inputs of all tasks: which task a model is of is not known before it is opened."""
+    return {each.name: each for name in tasks.names() for each in tasks.task_class(name).inputs}

@@ -12,7 +12,7 @@ from rich.markup import escape as escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bertsmith.training.events import Began, Ended, Event, Listener, Said, Saved, Scored, Stepped, nobody
+from bertsmith.training.events import Began, Ended, Event, Listener, Predicted, Said, Saved, Scored, Stepped, nobody
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,6 +79,8 @@ class Watch:
                 scores = "  ".join(f"{name} {_number(value)}" for name, value in event.scores.items())
                 best = "  [green]best so far[/]" if event.best else ""
                 self._line(f"step {event.step:,}  epoch {event.epoch:.2f}  dev: {scores}{best}")
+            case Predicted():
+                self._predicted(event)
             case Saved(step=step):
                 self._line(f"[dim]step {step:,}: state saved, to resume from[/]")
             case Ended(step=step, reason=reason, best_step=best_step):
@@ -96,16 +98,7 @@ class Watch:
             + (f"; resumed after step {event.first_step:,}" if event.first_step else "")
         )
         if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[numbers]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self._console,
-            )
+            self._bar = _bar(self._console)
             self._bar.add_task("training", total=event.steps, completed=event.first_step, numbers="")
             self._bar.start()
 
@@ -125,8 +118,33 @@ class Watch:
             left = elapsed / max(1, event.step - self._began.first_step) * (self._began.steps - event.step)
             self._line(f"step {event.step:,} of {self._began.steps:,}  {numbers}  {_duration(left)} left")
 
+    def _predicted(self, event: Predicted) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._bar is None:
+            self._bar = _bar(self._console)
+            self._bar.add_task("predicting", total=event.of, numbers="")
+            self._bar.start()
+        speed = f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
+        self._bar.update(self._bar.task_ids[0], completed=event.rows, numbers=speed)
+        if event.rows == event.of:
+            self._close()
+
     def _line(self, text: str) -> None:
         (self._bar.console if self._bar is not None else self._console).print(text)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
 
 
 def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:

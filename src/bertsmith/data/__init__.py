@@ -95,7 +95,8 @@ def open_rows(
     """Opens a file (``-`` is standard input) as rows of a task's inputs; only its first lines are read now.
 
     columns: the column of an input, by name or by number from 1; a name wins. Other inputs are guessed: as in
-    `preferred` where the file has that column, else by `Input.names`. training: whether inputs that are needed to train are demanded; else they are not read.
+    `preferred` where the file has that column, else by `Input.names`. training: whether inputs that are needed to
+    train are demanded; else they are not read.
 
     Raises: DataError where the file cannot be opened as a table, or lacks a required column; SettingsError
     where `columns` names an input that there is not.

@@ -93,10 +93,10 @@ def choose(
             found[item.name] = position
     for item in wanted:
         if item.name not in requested:
-            taken = set(found.values())
-            guess = _preferred(columns, (preferred or {}).get(item.name), taken)
+            used = set(found.values())
+            guess = _preferred(columns, (preferred or {}).get(item.name), used)
             if guess is None and columns.named:
-                guess = _guessed(columns, item, taken)
+                guess = _guessed(columns, item, used)
             if guess is not None:
                 found[item.name] = guess
 
@@ -123,6 +123,11 @@ def text_of(row: Row, name: str) -> str:
     """
     value = row.values.get(name)
     if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            message = f"{name} holds half a surrogate pair at character {error.start}; it is not valid Unicode"
+            raise DataError(message, place=row.place) from None
         return value
     if value is None:
         raise DataError(f"there is no {name}; it must be a string", place=row.place)

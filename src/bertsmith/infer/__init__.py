@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bertsmith.bundle import Bundle
 from bertsmith.errors import InputError
-from bertsmith.infer.engine import predict
+from bertsmith.infer.engine import predict_encoded
 from bertsmith.records import Place, Row
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+
+    from bertsmith.records import Encoded
 
 # What a library user may ask about: a text, a pair of texts, or the task's inputs by name.
 Question: TypeAlias = str | tuple[str, str] | Mapping[str, Any]
@@ -26,12 +28,26 @@ LOOK_AHEAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """How long a row is: tokens that are read, tokens cut off to keep within the limit, sequences it is read in."""
+
+    tokens: int
+    cut: int
+    sequences: int
+
+    @classmethod
+    def of(cls, sequences: Sequence[Encoded]) -> Length:
+        return cls(sum(len(each) for each in sequences), sum(each.cut for each in sequences), len(sequences))
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A row as it was read, the task's example of it, and the prediction."""
+    """A row as it was read, the task's example of it, the prediction, and how long the row is."""
 
     row: Row
     example: Any
     prediction: Any
+    length: Length
 
 
 class Predictor:
@@ -63,8 +79,10 @@ class Predictor:
         rows = iter(rows)
         while window := list(islice(rows, look_ahead)):
             examples = [bundle.task.read(row) for row in window]
-            predictions = predict(bundle.task, bundle.model, bundle.tokenizer, examples, max_length=bundle.max_length)
-            yield from map(Answer, window, examples, predictions)
+            encoded = bundle.task.encode(examples, bundle.tokenizer, max_length=bundle.max_length)
+            predictions = predict_encoded(bundle.task, bundle.model, examples, encoded)
+            for row, example, sequences, prediction in zip(window, examples, encoded, predictions, strict=True):
+                yield Answer(row, example, prediction, Length.of(sequences))
 
 
 def _row(question: Question, place: Place) -> Row:

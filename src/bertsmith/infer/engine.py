@@ -16,30 +16,16 @@ if TYPE_CHECKING:
     from bertsmith.nn.heads import Model
     from bertsmith.records import Encoded
     from bertsmith.tasks import Output, Task
-    from bertsmith.tokenizer import Tokenizer
 
 # A batch's tokens, padding inside attention counted: enough to fill the processor, little enough for its cache.
 BATCH_TOKENS = 4_096
 BATCH_ROWS = 128
 
 
-def predict(
-    task: Task[Any, Any],
-    model: Model,
-    tokenizer: Tokenizer,
-    examples: Sequence[Any],
-    *,
-    max_length: int,
-) -> list[Any]:
-    """The predictions for examples, one each, in their order."""
-    encoded = task.encode(examples, tokenizer, max_length=max_length)
-    return predict_encoded(task, model, examples, encoded)
-
-
 def predict_encoded(
     task: Task[Any, Any], model: Model, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]]
 ) -> list[Any]:
-    """The same for examples that are already encoded (sequences whose `owner` counts in `examples`)."""
+    """The predictions for examples, one each, in their order, from their sequences (`owner` counts in `examples`)."""
     outputs = run(model, [sequence for sequences in encoded for sequence in sequences], examples)
     per_example = iter(outputs)
     return [

@@ -70,6 +70,15 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class Predicted:
+    """So many of the rows have been answered, in so many seconds."""
+
+    rows: int
+    of: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Training ended. reason: ``done``, ``plateau`` or ``stopped`` (on request; it can be resumed)."""
 
@@ -78,7 +87,7 @@ class Ended:
     best_step: int | None
 
 
-Event: TypeAlias = Said | Began | Stepped | Scored | Saved | Ended
+Event: TypeAlias = Said | Began | Stepped | Scored | Saved | Ended | Predicted
 Listener: TypeAlias = Callable[[Event], None]
 
 
@@ -101,20 +110,20 @@ class MetricsFile:
         self._file.close()
 
     @staticmethod
-    def cut_after(path: Path, step: int) -> None:
-        """Take out what a killed run wrote after `step`, which the resumed run will write again."""
+    def cut_after(path: Path, *, attempt: int, step: int) -> None:
+        """Take out what a killed run wrote after a step of an attempt, which the resumed run will write again."""
         if not path.exists():
             return
-        kept = []
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:  # a line cut short by the kill
+        kept, begun = [], 0
+        for line in path.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):  # cut short by the kill
                 break
-            if record.get("step", 0) > step:
+            record = json.loads(line)
+            begun += record["event"] == "began" and record["first_step"] == 0
+            if begun > attempt and record.get("step", 0) > step:
                 break
             kept.append(line)
-        path.write_text("".join(kept), encoding="utf-8")
+        path.write_bytes(b"".join(kept))
 
 
 class TensorBoardFile:

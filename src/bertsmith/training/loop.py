@@ -14,7 +14,7 @@ from bertsmith.batching import collate, mixed_seed, parts_of, shuffled
 from bertsmith.errors import TrainingError
 from bertsmith.infer.engine import predict_encoded
 from bertsmith.training.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
-from bertsmith.training.optim import learning, optimizer_of, rate_factor, set_learning
+from bertsmith.training.optim import clip, optimizer_of, rate_factor, set_learning
 from bertsmith.training.state import Position, load_state, save_state
 
 if TYPE_CHECKING:
@@ -95,7 +95,6 @@ def fit(
     """
     steps_per_epoch = math.ceil(len(train) / settings.batch_size)
     steps = settings.max_steps or max(1, round(settings.epochs * steps_per_epoch))
-    eval_every = max(1, round(steps_per_epoch / settings.evals_per_epoch))
     order_seed = _or(settings.order_seed, settings.seed)
     dropout_seed = _or(settings.dropout_seed, settings.seed)
 
@@ -138,8 +137,8 @@ def fit(
 
             # a pure function of seed and step: dropout needs no generator that a resumed run would have to restore
             torch.manual_seed(mixed_seed("dropout", dropout_seed, step))
-            loss, tokens = _backward(task, model, train, rows, parts=settings.accumulate, step=step)
-            norm = float(torch.nn.utils.clip_grad_norm_(learning(model), settings.clip))
+            loss, targets, tokens = _backward(task, model, train, rows, parts=settings.accumulate, step=step)
+            norm = clip(model, settings.clip, divide_by=targets)
             if not math.isfinite(norm):
                 raise _not_finite("gradient", step, train, rows)
             factor = rate_factor(step, steps=steps, warmup=settings.warmup, schedule=settings.schedule)
@@ -160,7 +159,7 @@ def fit(
                 )
             )
 
-            if dev is not None and (step % eval_every == 0 or step == steps):
+            if dev is not None and (step == steps or _is_scored(step, settings.evals_per_epoch, steps_per_epoch)):
                 scored = _score(task, model, dev, step, step / steps_per_epoch, best)
                 listen(scored)
                 set_learning(model, settings, epoch=epoch)  # scoring left it in evaluation mode
@@ -184,8 +183,8 @@ def fit(
 
 def _backward(
     task: Task[Any, Any], model: Model, train: Prepared, rows: Sequence[int], *, parts: int, step: int
-) -> tuple[float, int]:
-    """The gradient of the mean loss over all targets of these rows, however many parts it is computed in."""
+) -> tuple[float, float, int]:
+    """The gradient of the sum of the losses of these rows, in parts; the mean loss, and how many targets and tokens."""
     total, targets, tokens = 0.0, 0.0, 0
     for part in parts_of(rows, parts=parts):
         sequences = [sequence for row in part for sequence in train.encoded[row]]
@@ -196,10 +195,7 @@ def _backward(
             raise _not_finite("loss", step, train, part)
         loss.total.backward()  # type: ignore[no-untyped-call]
         total, targets, tokens = total + value, targets + loss.targets, tokens + batch.layout.tokens
-    for parameter in learning(model):
-        if parameter.grad is not None:
-            parameter.grad.div_(targets)
-    return total / targets, tokens
+    return total / targets, targets, tokens
 
 
 def _score(task: Task[Any, Any], model: Model, dev: Prepared, step: int, epoch: float, best: _Best) -> Scored:
@@ -210,6 +206,11 @@ def _score(task: Task[Any, Any], model: Model, dev: Prepared, step: int, epoch: 
     value = scores[main]
     is_best = best.offer(step, -math.inf if value is None else value, model)
     return Scored(step, epoch, scores, main, is_best, time.perf_counter() - began)
+
+
+def _is_scored(step: int, evals_per_epoch: int, steps_per_epoch: int) -> bool:
+    """Whether dev is scored after a step: so many times an epoch, as evenly as can be, the last time at its end."""
+    return step * evals_per_epoch // steps_per_epoch > (step - 1) * evals_per_epoch // steps_per_epoch
 
 
 def _is_due(step: int, save_every: int | None, saved_at: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from bertsmith.errors import SettingsError
 from bertsmith.nn.encoder import initialize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
     from bertsmith.config import Settings
@@ -110,6 +109,13 @@ def reinitialize_top(model: Model, count: int, *, generator: torch.Generator) ->
         initialize(model.head, deviation=deviation, generator=generator)
 
 
-def learning(model: Model) -> Iterator[nn.Parameter]:
-    """The parameters that learn now."""
-    return (parameter for parameter in model.parameters() if parameter.requires_grad)
+def clip(model: Model, largest: float, *, divide_by: float) -> float:
+    """Divide the gradient, then scale it down to a norm of `largest` if it is longer; the norm before that.
+
+    In one pass over the gradient, which for the word embeddings alone is larger than everything a batch touches.
+    """
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    norm = float(torch.nn.utils.get_total_norm(gradients)) / divide_by
+    if math.isfinite(norm):
+        torch._foreach_mul_(gradients, min(1.0, largest / (norm + 1e-6)) / divide_by)
+    return norm

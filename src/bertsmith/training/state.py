@@ -81,12 +81,12 @@ def load_state(path: Path, model: Model, optimizer: torch.optim.Optimizer) -> tu
         raise BundleError(f"{path}: the state is of another model: {wrong[0]!r} does not fit")
     model.load_state_dict({name: tensors[f"model.{name}"] for name in own})
     for name, parameter in model.named_parameters():
-        saved = {
-            key: tensors[f"optimizer.{key}.{name}"]
-            for key in ("step", "exp_avg", "exp_avg_sq")
-            if f"optimizer.{key}.{name}" in tensors
-        }
-        if saved:
-            optimizer.state[parameter] = saved
+        stored = {key: f"optimizer.{key}.{name}" for key in ("step", "exp_avg", "exp_avg_sq")}
+        missing = [tensor for tensor in stored.values() if tensor not in tensors]
+        if len(missing) == len(stored):  # it has not learned yet
+            continue
+        if missing:
+            raise BundleError(f"{path}: not a whole state of a run: tensor {missing[0]!r} is missing")
+        optimizer.state[parameter] = {key: tensors[tensor] for key, tensor in stored.items()}
     best = {name.removeprefix("best."): tensor for name, tensor in tensors.items() if name.startswith("best.")}
     return position, best or None

@@ -1,0 +1,316 @@
+"""What every task keeps to, on every encoder family. A new file in `tasks` is tested by existing.
+
+A task needs rows of its own kind, though: give them in ROWS.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from bertsmith import tasks
+from bertsmith.api import fit_examples
+from bertsmith.batching import collate
+from bertsmith.checkpoint import load_pretrained
+from bertsmith.config import Settings, checked
+from bertsmith.errors import BertsmithError, DataError
+from bertsmith.evaluation import score
+from bertsmith.families import families
+from bertsmith.infer import Predictor
+from bertsmith.records import Place, Row
+from tiny import Case, bundle_of, cases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from bertsmith.bundle import Bundle
+    from bertsmith.tasks import Task
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Four rows that a task can learn by heart, and some that it must refuse.
+
+    broken: rows that `read` refuses. unknown: a row whose target `check` refuses, once the four are learned.
+    """
+
+    task: str
+    rows: Sequence[Mapping[str, Any]]
+    broken: Sequence[Mapping[str, Any]]
+    unknown: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+TEXTS = (
+    "A fine film, and not a minute too long.",
+    "No.",
+    "Dull, loud and far too long: two hours of my life.",
+    "I would gladly see it again with my friends tomorrow, says the critic of the paper, and so would they all.",
+)
+OTHERS = ("It is what it is", "The plot is thin; the jokes are old, the end is near.", "I would.", "a man plays")
+
+
+def rows_of(labels: Sequence[Any], *, pairs: bool = False) -> list[dict[str, Any]]:
+    rows = [{"text": text, "label": label} for text, label in zip(TEXTS, labels, strict=True)]
+    return [{**row, "text_b": other} for row, other in zip(rows, OTHERS, strict=True)] if pairs else rows
+
+
+NO_TEXT = ({"label": "1"}, {"text": None, "label": "1"}, {"text": ["a"], "label": "1"})
+GRADES = (1.5, -2.0, 40.0, 12.25)
+ROWS: Mapping[str, Sample] = {
+    "classify": Sample(
+        "classify",
+        rows=rows_of(["good", "bad", "bad", "so so"]),
+        broken=(*NO_TEXT, {"text": "a", "label": " "}, {"text": "a", "label": None}, {"text": "a", "label": 1.5}),
+        unknown={"text": "a", "label": "god"},
+    ),
+    "classify, pairs": Sample(
+        "classify",
+        rows=rows_of([0, 1, 1, 0], pairs=True),
+        broken=({"text": "a", "text_b": None, "label": 0},),
+        unknown={"text": "a", "text_b": "b", "label": 2},
+        options={"class_weights": "balanced", "metric": "mcc"},
+    ),
+    "classify, several labels": Sample(
+        "classify",
+        rows=rows_of(["old|long", "", "long", "old|thin|long"]),
+        broken=({"text": "a", "label": "old|old"}, {"text": "a", "label": [1.5]}, {"text": "a", "label": "[1,"}),
+        unknown={"text": "a", "label": "old|lang"},
+        options={"multi_label": True, "tune_thresholds": True},
+    ),
+    "classify, in windows": Sample(
+        "classify",
+        rows=rows_of(["good", "bad", "bad", "so so"]),
+        broken=NO_TEXT,
+        options={"long_texts": "windows", "overlap": 3},
+    ),
+    "regress": Sample(
+        "regress",
+        rows=rows_of(GRADES),
+        broken=(*NO_TEXT, {"text": "a", "label": "much"}, {"text": "a", "label": "nan"}, {"text": "a", "label": True}),
+    ),
+    "regress, pairs in windows": Sample(
+        "regress",
+        rows=rows_of(GRADES, pairs=True),
+        broken=({"text": "a", "text_b": 3, "label": 1.0},),
+        options={"long_texts": "windows", "overlap": 2},
+    ),
+}
+# less than the longest text has pieces, so that some are cut or come in windows
+MAX_LENGTH = 24
+
+SAMPLES = pytest.mark.parametrize("sample", ROWS.values(), ids=ROWS)
+CASES = pytest.mark.parametrize("case", cases(), ids=str)
+BERT = Case(families()["bert"])
+
+
+def place(number: int) -> Place:
+    return Place("rows.jsonl", number)
+
+
+def task_of(sample: Sample) -> Task[Any, Any]:
+    task: Task[Any, Any] = checked(tasks.task_class(sample.task), sample.options)
+    return task
+
+
+def examples_of(sample: Sample) -> list[Any]:
+    task = task_of(sample)
+    return [task.read(Row(values, place(number))) for number, values in enumerate(sample.rows, start=1)]
+
+
+def learned_by(sample: Sample) -> Task[Any, Any]:
+    return task_of(sample).learn(examples_of(sample))
+
+
+def without_label(sample: Sample) -> list[dict[str, Any]]:
+    """The rows with what a task may demand to predict, and no more."""
+    spared = {item.name for item in task_of(sample).inputs if item.needed_to_train and not item.required}
+    return [{name: value for name, value in row.items() if name not in spared} for row in sample.rows]
+
+
+def fit(sample: Sample, folder: Path, **changes: Any) -> Bundle:
+    settings = {
+        "encoder": str(folder), "max_steps": 60, "batch_size": 4, "learning_rate": 3e-3, "weight_decay": 0.0,
+        "dropout": 0.0, "max_length": MAX_LENGTH, **changes,
+    }  # fmt: skip
+    examples = examples_of(sample)
+    bundle, _, _ = fit_examples(task_of(sample), examples, examples, Settings(**settings))
+    return bundle
+
+
+def numbers_of(prediction: Any) -> dict[str, Any]:
+    """A prediction as it is written, flat: numbers to be compared within a tolerance, the rest exactly."""
+    record = json.loads(json.dumps(prediction.record()))
+    flat = {}
+    for name, value in record.items():
+        flat.update(
+            {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+        )
+    return flat
+
+
+def assert_same(found: Sequence[Any], expected: Sequence[Any], *, tolerance: float) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(map(numbers_of, found), map(numbers_of, expected), strict=True):
+        assert one == pytest.approx(other, abs=tolerance, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_has_rows_here(name: str) -> None:
+    assert name in {sample.task for sample in ROWS.values()}, (
+        f"the task {name!r} has no rows: add some to ROWS in {__file__}, and every contract is tested with them"
+    )
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_says_what_it_is(name: str) -> None:
+    kind = tasks.task_class(name)
+    assert kind.name == name
+    assert kind.summary
+    assert {item.name for item in kind.inputs if item.required}
+    for item in kind.inputs:
+        assert item.help, item.name
+        assert item.names == tuple(each.lower() for each in item.names)
+    for option, info in kind.options().items():
+        assert info.description, option
+        assert option not in Settings.model_fields
+        assert option not in {item.name for item in kind.inputs}
+
+
+@SAMPLES
+def test_options_and_what_was_learned_survive_json(sample: Sample) -> None:
+    task = learned_by(sample)
+    again = tasks.task_class(sample.task).model_validate_json(json.dumps(task.model_dump(mode="json")))
+    assert again == task
+    assert task.learn(examples_of(sample)) == task, "learning twice is learning once"
+    assert "counts" not in task.options()
+
+
+@SAMPLES
+def test_errors_name_the_row(sample: Sample) -> None:
+    for number, values in enumerate(sample.broken, start=7):
+        with pytest.raises(DataError, match=rf"^rows\.jsonl:{number}: "):
+            task_of(sample).read(Row(values, place(number)))
+    if sample.unknown is not None:
+        example = task_of(sample).read(Row(sample.unknown, place(99)))
+        with pytest.raises(DataError, match=r"^rows\.jsonl:99: .* is not one of .*; did you mean|^rows\.jsonl:99: "):
+            learned_by(sample).check([*examples_of(sample), example])
+
+
+@SAMPLES
+def test_a_row_of_another_shape_is_named(sample: Sample, tiny_checkpoint: Callable[[Case], Path]) -> None:
+    """A pair among single texts, or a single text among pairs, fails by name and not by a wrong answer."""
+    task = learned_by(sample)
+    odd = {"text": "a", **({} if "text_b" in sample.rows[0] else {"text_b": "b"})}
+    predictor = Predictor(bundle_of(task, load_pretrained(tiny_checkpoint(BERT)), max_length=MAX_LENGTH))
+    with pytest.raises(BertsmithError, match="question 2"):
+        predictor.predict([*without_label(sample)[:1], odd])
+
+
+@SAMPLES
+def test_scores(sample: Sample) -> None:
+    """A scorer gives the same names for any rows, the main one among them, and the baseline can be scored."""
+    task, examples = learned_by(sample), examples_of(sample)
+    baseline = task.baseline(examples)
+    assert len(baseline) == len(examples)
+    evaluation = score(task, examples, baseline, resamples=20)
+    assert task.main_score() in evaluation.scores.values
+    assert set(evaluation.scores.baseline) == set(evaluation.scores.values)
+    assert task.collapsed(examples, baseline), "the same answer for every row is a collapse"
+    json.dumps(evaluation.record(), allow_nan=False)
+
+
+@SAMPLES
+def test_what_transformers_is_told(sample: Sample) -> None:
+    task = learned_by(sample)
+    said = task.to_transformers()
+    again = tasks.task_class(sample.task).from_transformers(said)
+    if said:
+        assert again is not None
+        assert again.to_transformers() == said
+        claims = [name for name in tasks.names() if tasks.task_class(name).from_transformers(said) is not None]
+        assert claims == [sample.task], "a model of transformers must be of one task"
+
+
+@CASES
+@SAMPLES
+def test_learns_four_rows_by_heart(
+    case: Case, sample: Sample, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    """… and then answers the same whatever the batch, the order, or the process it is loaded in."""
+    bundle = fit(sample, tiny_checkpoint(case))
+    task, examples, predictor = bundle.task, examples_of(sample), Predictor(bundle)
+    rows = without_label(sample)
+    predictions = predictor.predict(rows)
+    assert score(task, examples, predictions, resamples=0).scores.main_value > 0.99
+    assert task.collapsed(examples, predictions) is None
+
+    assert_same(predictor.predict(sample.rows), predictions, tolerance=0)  # labels are not looked at
+    assert_same(predictor.predict(rows[::-1])[::-1], predictions, tolerance=1e-5)
+    assert_same([answer for row in rows for answer in predictor.predict([row])], predictions, tolerance=1e-5)
+    assert_same(predictor.predict(rows * 40)[-4:], predictions, tolerance=1e-5)
+
+    bundle.save(tmp_path / "saved")
+    loaded = Predictor.load(tmp_path / "saved")
+    assert loaded.bundle.task == task
+    assert_same(loaded.predict(rows), predictions, tolerance=1e-6)
+
+    for prediction in predictions:
+        probabilities = getattr(prediction, "probabilities", None)
+        if probabilities and not getattr(task, "multi_label", False):
+            assert max(probabilities, key=probabilities.__getitem__) == prediction.label
+            assert sum(probabilities.values()) == pytest.approx(1.0)
+
+
+@CASES
+@SAMPLES
+def test_every_parameter_learns(case: Case, sample: Sample, tiny_checkpoint: Callable[[Case], Path]) -> None:
+    task, examples = learned_by(sample), examples_of(sample)
+    bundle = bundle_of(task, load_pretrained(tiny_checkpoint(case)), max_length=MAX_LENGTH)
+    encoded = task.encode(examples, bundle.tokenizer, max_length=MAX_LENGTH)
+    batch = collate([sequence for sequences in encoded for sequence in sequences], examples)
+    model = bundle.model
+    loss = task.loss(model.head, model.hidden(batch.id_T, batch.segment_T, batch.layout), batch)
+    assert loss.targets > 0
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    still = [name for name, part in model.named_parameters() if part.grad is None or not part.grad.any()]
+    assert not still, f"no gradient for {still}"
+
+
+@SAMPLES
+def test_losses_add_up(sample: Sample, tiny_checkpoint: Callable[[Case], Path]) -> None:
+    """The loss of a batch is the sum of its rows' losses, and so are its targets: a step may be computed in parts."""
+    task, examples = learned_by(sample), examples_of(sample)
+    bundle = bundle_of(task, load_pretrained(tiny_checkpoint(BERT)), max_length=MAX_LENGTH)
+    encoded = task.encode(examples, bundle.tokenizer, max_length=MAX_LENGTH)
+
+    def loss_of(rows: Sequence[int]) -> tuple[torch.Tensor, float]:
+        batch = collate([sequence for row in rows for sequence in encoded[row]], examples)
+        hidden = bundle.model.hidden(batch.id_T, batch.segment_T, batch.layout)
+        loss = task.loss(bundle.model.head, hidden, batch)
+        return loss.total.detach(), float(loss.targets)
+
+    total, targets = loss_of([2, 0, 3, 1])
+    parts = [loss_of([row]) for row in range(4)]
+    assert_close(torch.stack([part for part, _ in parts]).sum(), total, atol=1e-5, rtol=1e-5)
+    assert sum(part for _, part in parts) == pytest.approx(targets)
+
+
+@SAMPLES
+def test_the_same_seed_gives_the_same_bits(sample: Sample, tiny_checkpoint: Callable[[Case], Path]) -> None:
+    torch.manual_seed(1)
+    one = fit(sample, tiny_checkpoint(BERT), max_steps=6, dropout=0.2)
+    torch.manual_seed(2)
+    two = fit(sample, tiny_checkpoint(BERT), max_steps=6, dropout=0.2)
+    assert one.task == two.task
+    assert_close(one.model.state_dict(), two.model.state_dict(), atol=0, rtol=0)
+    another = fit(sample, tiny_checkpoint(BERT), max_steps=6, dropout=0.2, seed=2)
+    assert not torch.equal(
+        one.model.head.state_dict()["output.weight"], another.model.head.state_dict()["output.weight"]
+    )
