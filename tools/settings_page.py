@@ -6,8 +6,17 @@ from bertsmith.config import PRESETS, Settings
 
 def page() -> str:
     """The page as Markdown."""
-    lines = ["# Settings", "", "Every name is a flag (`--learning-rate`) and a key of a settings file (`learning_rate`)."]
-    lines += ["This page is written by `tools/settings_page.py`.", "", "| setting | default | what it is |", "| --- | --- | --- |"]
+    lines = [
+        "# Settings",
+        "",
+        "Every name is a flag (`--learning-rate`) and a key of a settings file (`learning_rate`).",
+    ]
+    lines += [
+        "This page is written by `tools/settings_page.py`.",
+        "",
+        "| setting | default | what it is |",
+        "| --- | --- | --- |",
+    ]
     lines += [_line(name, field) for name, field in Settings.model_fields.items() if name != "columns"]
     for name in tasks.names():
         kind = tasks.task_class(name)
@@ -15,13 +24,20 @@ def page() -> str:
         lines += [f"| `{each.name}` | guessed | {each.help} |" for each in kind.inputs]
         lines += [_line(option, field) for option, field in kind.options().items()]
     lines += ["", "## Presets", "", "`--preset NAME`; what is given beside a preset goes before it.", ""]
-    lines += [f"- `{name}`: {', '.join(f'`{key} = {value}`' for key, value in values.items())}" for name, values in PRESETS.items()]
+    lines += [
+        f"- `{name}`: {', '.join(f'`{key} = {value}`' for key, value in values.items())}"
+        for name, values in PRESETS.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _line(name: str, field: object) -> str:
     default = getattr(field, "default", None)
-    shown = "" if default is None or default == () else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    shown = (
+        ""
+        if default is None or default == ()
+        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    )
     text = str(getattr(field, "description", "")).replace("|", "\\|")
     return f"| `{name}` | {shown.replace('|', chr(92) + '|')} | {text} |"
 

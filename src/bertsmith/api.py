@@ -13,11 +13,11 @@ import torch
 
 from bertsmith import tasks
 from bertsmith.batching import mixed_seed, shuffled
-from bertsmith.bundle import Bundle, new_model
+from bertsmith.bundle import Bundle, check_replaceable, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained
 from bertsmith.config import Settings, checked, write_toml
 from bertsmith.data import ReadOptions, open_rows
-from bertsmith.errors import BundleError, InputError, SettingsError, TrainingError, nearest
+from bertsmith.errors import BundleError, InputError, MissingDependencyError, SettingsError, TrainingError, nearest
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, move_folder, sha256, write_text
 from bertsmith.infer import Length, Predictor
@@ -85,8 +85,10 @@ def train(
     """
     if isinstance(task, str):
         task = tasks.task_class(task)()
-    if settings.train is None or settings.out is None:
-        raise SettingsError(f"{'train' if settings.train is None else 'out'!r} is missing")
+    if settings.train is None:
+        raise SettingsError("'train' is missing: the file of rows to learn from, as in --train train.csv")
+    if settings.out is None:
+        raise SettingsError("'out' is missing: the folder for the trained model, as in --out runs/mine")
     out = settings.out
     if out.name in ("", ".."):
         raise SettingsError(f"out must be a folder's name, got {str(out)!r}")
@@ -100,6 +102,8 @@ def train(
         if settings.dev is not None:
             dev_examples, dev_reading = read_examples(task, settings.dev, settings.columns, settings.reading)
             listen(Said(dev_reading.describe()))
+        if not resume and partial.exists():  # only now that the files are known to be readable
+            shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         if (partial / STATE).exists():
             position = read_position(partial / STATE)
@@ -120,7 +124,7 @@ def train(
                     listen=everyone,
                     stop=stop,
                 )
-        except InputError:
+        except (InputError, MissingDependencyError):
             if not resume and not (partial / STATE).exists():
                 shutil.rmtree(partial)  # nothing was trained: out of the way of the mended command
             raise
@@ -302,16 +306,16 @@ def _check_out(out: Path, partial: Path, *, resume: bool, overwrite: bool) -> No
         if not (partial / RUN).is_file():
             raise BundleError(f"{partial}: there is no run to resume")
         return
-    if out.exists() and not overwrite:
+    if out.is_dir() and not overwrite:
         raise BundleError(f"{out}: is there already; choose another --out, or replace it with --overwrite")
-    if partial.exists():
-        if not overwrite:
-            raise BundleError(
-                f"{partial}: a run that has not ended is there; go on with --resume, or begin anew with --overwrite"
-            )
-        shutil.rmtree(partial)
-    if not out.parent.exists():
-        out.parent.mkdir(parents=True)
+    check_replaceable(out)
+    if partial.exists() and not overwrite:
+        raise BundleError(
+            f"{partial}: a run that has not ended is there; go on with --resume {out}, or begin anew with --overwrite"
+        )
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise BundleError(f"{out}: {above} is a file, and cannot hold a folder; choose another --out")
 
 
 def _max_length(settings: Settings, pretrained: Pretrained) -> int:

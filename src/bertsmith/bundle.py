@@ -82,6 +82,8 @@ class Bundle:
             "dtype": "float32",
         }
         (folder / "config.json").write_text(_json(config), encoding="utf-8")
+        # safetensors lets only the owner read its file; who may read the others may read this one
+        (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
         self.tokenizer.save(folder)
         files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name in _PARTS]
         manifest = {
@@ -99,11 +101,12 @@ class Bundle:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the bundle as a new folder, whole or not at all.
 
-        Raises BundleError if the folder is there already and `overwrite` is not set.
+        Raises BundleError if the folder is there already and `overwrite` is not set, or is no bundle's.
         """
         folder = Path(folder)
         if folder.exists() and not overwrite:
             raise BundleError(f"{folder}: is there already; choose another folder or allow overwriting")
+        check_replaceable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -118,7 +121,7 @@ class Bundle:
     def load(cls, folder: str | Path) -> Bundle:
         """Open a folder that bertsmith or transformers saved, on the CPU, ready to predict.
 
-        Raises BundleError, naming the file, if anything is missing, damaged or of an unknown form.
+        Raises BundleError or CheckpointError, naming the file, if anything is missing, damaged or of an unknown form.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -181,6 +184,17 @@ def new_model(
         else:
             fresh.append(ours)
     return Model(pretrained.encoder, head), fresh
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises BundleError for what is there but no bundle: overwriting must not cost a user their files."""
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder}: is a file; give the name of a new folder")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise BundleError(
+            f"{folder}: holds no {MANIFEST}, so bertsmith did not write it and will not replace it; "
+            "choose another folder"
+        )
 
 
 def head_dropout(raw_config: Mapping[str, Any], form: HeadForm, otherwise: float) -> float:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what was written there takes its place when the block ends without an error."""
+    """A temporary path beside `path`; what was written there takes its place when the block ends without an error.
+
+    Raises InputError as `check_writable` does.
+    """
+    check_writable(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -26,6 +30,14 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError if `path` is a folder, or in a folder that does not exist."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the file to write")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {str(path.parent)!r} to write it to")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -32,12 +32,13 @@ def accuracy(matrix_CC: NDArray[np.float64]) -> float:
 def f1_by_class(matrix_CC: NDArray[np.float64]) -> NDArray[np.float64]:
     """F1 of every class, ``[C]``; 0 for a class that is neither true nor predicted anywhere (as in scikit-learn)."""
     wanted_and_given_C = matrix_CC.sum(0) + matrix_CC.sum(1)
-    return np.divide(
+    f1_C: NDArray[np.float64] = np.divide(
         2 * np.diagonal(matrix_CC),
         wanted_and_given_C,
         out=np.zeros(len(matrix_CC)),
         where=wanted_and_given_C > 0,
     )
+    return f1_C
 
 
 def macro_f1(matrix_CC: NDArray[np.float64]) -> float:

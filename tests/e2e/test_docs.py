@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tiny import Case
 
 from bertsmith.cli import COMMANDS, run
 from bertsmith.families import families
+from tiny import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable

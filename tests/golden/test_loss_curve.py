@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from small_runs import examples_of, labelled, losses, model_of, prepared, settings_of, texts
 
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
 from bertsmith.training import fit
-from bertsmith.training.events import Event
+from small_runs import examples_of, labelled, losses, model_of, prepared, settings_of, texts
+
+if TYPE_CHECKING:
+    from bertsmith.training.events import Event
 
 RECORDED = Path(__file__).with_name("loss_curve.json")
 STEPS = 20
@@ -48,7 +50,7 @@ def curve(name: str) -> list[float]:
     task = task.learn(examples)
     model = model_of(task, dropout=0.0)  # torch's random numbers for dropout differ between processors
     # a generator whose numbers NumPy promises never to change
-    chance = np.random.RandomState(0)  # noqa: NPY002
+    chance = np.random.RandomState(0)
     with torch.no_grad():
         for parameter in model.parameters():
             noise = torch.from_numpy(chance.standard_normal(tuple(parameter.shape)))

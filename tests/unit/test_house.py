@@ -54,13 +54,9 @@ def pyproject() -> dict[str, Any]:
 @pytest.mark.parametrize("code", [IMPORT, HELP], ids=["import", "help"])
 def test_imports_nothing_heavy(code: str, tmp_path: Path) -> None:
     seen = tmp_path / "modules.json"
-    code += (
-        "import json, os, sys\nwith open(os.environ['SEEN'], 'w') as file: json.dump(list(sys.modules), file)"
-    )
+    code += "import json, os, sys\nwith open(os.environ['SEEN'], 'w') as file: json.dump(list(sys.modules), file)"
     environment = {**os.environ, "SEEN": str(seen)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert HEAVY.intersection(json.loads(seen.read_text())) == set()
 

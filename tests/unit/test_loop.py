@@ -7,11 +7,21 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+import bertsmith
+from bertsmith.api import fit_examples, train
+from bertsmith.bundle import Bundle
+from bertsmith.config import Settings
+from bertsmith.errors import BundleError, CheckpointError, DataError, InputError, SettingsError, TrainingError
+from bertsmith.tasks.classify import Classify
+from bertsmith.tasks.regress import Regress
+from bertsmith.training import Fit, fit
+from bertsmith.training.events import Began, Ended, Said, Saved, Scored, Stepped
+from bertsmith.training.loop import Prepared, _backward
 from small_runs import (
     changed,
     examples_of,
@@ -26,18 +36,9 @@ from small_runs import (
     write_tsv,
 )
 
-import bertsmith
-from bertsmith.api import fit_examples, train
-from bertsmith.bundle import Bundle
-from bertsmith.config import Settings
-from bertsmith.errors import BundleError, CheckpointError, DataError, InputError, SettingsError, TrainingError
-from bertsmith.tasks.classify import Classify
-from bertsmith.tasks.regress import Regress
-from bertsmith.training import Fit, fit
-from bertsmith.training.events import Began, Ended, Said, Saved, Scored, Stepped
-from bertsmith.training.loop import Prepared, _backward
-
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bertsmith.nn.heads import Model
     from bertsmith.tasks import Task
     from bertsmith.training.events import Event
@@ -65,7 +66,7 @@ def run(
     settings = settings_of(dropout=dropout, **values)
     model = model_of(task, seed=settings.seed, dropout=dropout)
     ended = fit(
-        task, model, data or prepared(task, EXAMPLES), prepared(task, DEV) if dev else None, settings,
+        task, model, prepared(task, EXAMPLES), prepared(task, DEV) if dev else None, settings,
         listen=events.append, stop=stop,
     )  # fmt: skip
     return model, ended, events
@@ -75,7 +76,7 @@ def run(
 
 
 def tasks_and_rows() -> dict[str, tuple[Task[Any, Any], list[Any]]]:
-    weighted = {"class_weights": {"pos": 3.0}}
+    weighted: Any = {"class_weights": {"pos": 3.0}}
     return {
         "classes": (Classify(), ROWS),
         "weighted": (Classify(**weighted), ROWS),
@@ -104,7 +105,8 @@ def test_parts_of_a_batch_add_up_to_its_gradient(kind: str) -> None:
     assert whole_tokens == data.tokens
     for loss, targets, tokens, gradients in found[1:]:
         assert loss == pytest.approx(whole_loss, rel=1e-6)
-        assert (targets, tokens) == (pytest.approx(whole_targets), whole_tokens)
+        assert targets == pytest.approx(whole_targets)
+        assert tokens == whole_tokens
         for gradient, expected in zip(gradients, whole, strict=True):
             assert gradient is not None
             torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-7)
@@ -359,7 +361,7 @@ def test_a_loss_that_is_not_finite_stops_at_once() -> None:
 def test_a_gradient_that_is_not_finite_stops_before_the_step() -> None:
     model = model_of(TASK)
     parameter = next(model.head.parameters())
-    parameter.register_hook(lambda gradient: gradient * math.nan)
+    parameter.register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
     before = weights(model)
     with pytest.raises(TrainingError, match=r"^step 1: the gradient is not finite; its rows are .* and 2 more"):
         fit(TASK, model, prepared(TASK, EXAMPLES), None, settings_of(batch_size=10))
@@ -430,7 +432,7 @@ def test_too_few_rows_to_hold_one_out(tmp_path: Path) -> None:
 
 def test_a_row_is_left_to_learn_from(tmp_path: Path) -> None:
     # 95 % of 4 rows round to 4
-    found, _ = held_out(tmp_path, 4, dev_fraction=0.95, **{"epochs": 1.0})
+    found, _ = held_out(tmp_path, 4, dev_fraction=0.95)
     assert len(found) == 3
 
 
@@ -442,7 +444,7 @@ def test_a_label_that_only_held_out_rows_have_is_known(tmp_path: Path) -> None:
         settings = settings_of(
             train=data, out=tmp_path / "out", max_steps=1, overwrite=True, dev_fraction=0.5, seed=seed
         )
-        assert train("classify", settings).bundle.task.labels == ("neg", "neutral", "pos")
+        assert train("classify", settings).bundle.task.model_dump()["labels"] == ("neg", "neutral", "pos")
 
 
 # folders
@@ -471,11 +473,13 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_overwrite_replaces_only_when_all_is_done(tmp_path: Path) -> None:
+def test_overwrite_replaces_a_bundle_only_when_the_new_one_is_done(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("x")
+    wrong(tmp_path, BundleError, "did not write it and will not replace it", overwrite=True)
+    (tmp_path / "out" / "bertsmith.json").write_text("{}")
     wrong(tmp_path, SettingsError, "reinit_top must be at most 2", reinit_top=3, overwrite=True)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bertsmith.json", "precious"]
     data = write_tsv(tmp_path / "train.tsv", labelled(20))
     train("classify", settings_of(train=data, out=tmp_path / "out", max_steps=1, overwrite=True))
     assert not (tmp_path / "out" / "precious").exists()
@@ -502,7 +506,11 @@ def test_a_mistake_can_be_mended_and_the_command_repeated(
 def test_a_run_that_has_not_ended_is_not_thrown_away(tmp_path: Path) -> None:
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "run.toml").write_text("")
-    wrong(tmp_path, BundleError, r"out\.partial: a run that has not ended is there; go on with --resume, or begin anew")
+    wrong(
+        tmp_path,
+        BundleError,
+        r"out\.partial: a run that has not ended is there; go on with --resume .*out",
+    )
     assert (tmp_path / "out.partial" / "run.toml").exists()
 
 
@@ -527,7 +535,7 @@ def test_rows_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     data = write_tsv(tmp_path / "train.tsv", labelled(20)).read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
     settings = settings_of(train="-", format="tsv", out=tmp_path / "out", max_steps=1)
-    assert train("classify", settings).bundle.task.labels == ("neg", "pos")
+    assert train("classify", settings).bundle.task.model_dump()["labels"] == ("neg", "pos")
 
 
 def test_threads_are_as_they_were(tmp_path: Path) -> None:
@@ -545,18 +553,15 @@ def test_a_batch_larger_than_the_data_is_the_data() -> None:
     one = examples_of([("good film", ("pos",))])
     bundle, evaluation, ended = fit_examples(task, one, None, settings_of(epochs=3.0, batch_size=32))
     assert (ended.steps, evaluation) == (3, None)
-    assert bundle.task.labels == ("neg", "pos")
+    assert bundle.task.model_dump()["labels"] == ("neg", "pos")
 
 
 def test_a_collapsed_run_starts_anew_with_the_next_seed() -> None:
     events: list[Event] = []
     settings = settings_of(max_steps=1, learning_rate=1e-30, restarts=2, head_seed=5)
-    # a bias that outweighs everything: each attempt answers with one label
-    task = Classify()
-    bundle, evaluation, ended = fit_examples(
-        task, examples_of([("the", ("pos",)), ("the", ("neg",))] * 4), examples_of([("a", ("pos",)), ("a", ("neg",))]),
-        settings, listen=events.append,
-    )  # fmt: skip
+    # two equal texts get one answer, whatever the weights
+    rows = examples_of([("the", ("pos",)), ("the", ("neg",))] * 4)
+    bundle, evaluation, _ = fit_examples(Classify(), rows, rows[:2], settings, listen=events.append)
     said = [event.text for event in events if isinstance(event, Said) and event.warning]
     assert [text.rpartition("; ")[2] for text in said[:2]] == ["starting anew with seed 2", "starting anew with seed 3"]
     assert (bundle.training["attempt"], bundle.training["settings"]["seed"]) == (2, 3)

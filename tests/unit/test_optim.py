@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_runs import changed, examples_of, labelled, model_of, prepared, settings_of, weights
 from transformers import get_linear_schedule_with_warmup
 
 from bertsmith.checkpoint import load_pretrained
@@ -17,14 +16,15 @@ from bertsmith.tasks.classify import Classify
 from bertsmith.training import fit
 from bertsmith.training.optim import (
     check_layers,
+    clip,
     default_rate,
     depth_of,
-    clip,
     optimizer_of,
     rate_factor,
     reinitialize_top,
     set_learning,
 )
+from small_runs import changed, examples_of, labelled, model_of, prepared, settings_of, weights
 
 EXAMPLES = examples_of([(text, (label,)) for text, label in labelled(24)])
 TASK = Classify().learn(EXAMPLES)
@@ -72,7 +72,9 @@ def test_steps_are_those_of_adamw_at_a_rate_for_each_depth() -> None:
     expected = weights(model)
     seen: list[dict[str, torch.Tensor]] = []
     for name, parameter in model.named_parameters():
-        parameter.register_hook(lambda gradient, name=name: seen[-1].__setitem__(name, gradient.clone()))
+        parameter.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient, name=name: seen[-1].__setitem__(name, gradient.clone())
+        )
     seen.append({})
     fit(TASK, model, data, None, settings, listen=lambda event: seen.append({}))
     # one batch is one backward pass, whose gradients are of the sum over its 8 rows
@@ -104,7 +106,7 @@ def test_the_rate_left_out_is_that_of_the_width() -> None:
 def test_the_schedule_is_that_of_transformers_without_its_step_at_rate_zero(steps: int, warm: int) -> None:
     # transformers begins at 0, so that its first step does nothing; here every step counts, the last one too
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = get_linear_schedule_with_warmup(optimizer, warm + 1, steps + 1)
+    schedule = get_linear_schedule_with_warmup(optimizer, warm + 1, steps + 1)  # type: ignore[no-untyped-call]
     for step in range(steps):
         optimizer.step()
         schedule.step()

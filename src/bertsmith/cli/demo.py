@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -24,6 +24,12 @@ class Sample:
     about: str
     settings: dict[str, Any]
     questions: tuple[str | tuple[str, str], ...]
+
+    def prediction(self, folder: Path) -> str:
+        """The command that asks a trained model the first question."""
+        first = self.questions[0]
+        texts = (first,) if isinstance(first, str) else first
+        return " ".join([f"bertsmith predict {folder}", *(f'"{text}"' for text in texts)])
 
 
 SAMPLES = (
@@ -60,13 +66,13 @@ def demo(
         "demo-runs"
     ),
     encoder: Annotated[str, Parameter(help="the encoder to start from")] = "minilm",
-    task: Annotated[str | None, Parameter(help="only this task's sample")] = None,
+    task: Annotated[Literal["classify", "regress"] | None, Parameter(help="only this task's sample")] = None,
     json: Annotated[
         bool, Parameter(help="print the scores as one JSON object", negative=(), show_default=False)
     ] = False,
     quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
 ) -> None:
-    """Train both tasks on the samples that come with bertsmith: scores beside the baselines, and a few answers."""
+    """Train the tasks on the samples that come with bertsmith: scores beside the baselines, and a few answers."""
     console, began, scores = show.stdout(), time.monotonic(), {}
     for sample in SAMPLES:
         if task not in (None, sample.task):
@@ -97,8 +103,7 @@ def demo(
         return
     console.print(f"\nDone in {time.monotonic() - began:.0f} s. Try next:", markup=False)
     for line in (
-        f'bertsmith predict {out}/classify "where is my parcel?"',
-        f'bertsmith predict {out}/regress "A cat sleeps." "The cat is asleep."',
+        *(sample.prediction(out / sample.task) for sample in SAMPLES if sample.task in scores),
         "bertsmith train classify --train YOUR.csv --out runs/mine     (columns text and label; or --text and --label)",
         "bertsmith train classify --help",
     ):

@@ -10,9 +10,10 @@ from cyclopts import Parameter
 
 from bertsmith import api
 from bertsmith.cli import show
-from bertsmith.cli.flags import parse, with_flags
+from bertsmith.cli.flags import parse, whole_number, with_flags
 from bertsmith.cli.reading import columns_of, options_of, reading_flags, reading_of
-from bertsmith.files import replacing
+from bertsmith.errors import SettingsError
+from bertsmith.files import check_writable, replacing
 
 
 def run(arguments: list[str]) -> None:
@@ -25,7 +26,9 @@ def evaluate(
     file: Annotated[Path, Parameter(help="the rows, with their labels")],
     /,
     *,
-    resamples: Annotated[int, Parameter(help="bootstrap resamples for the intervals; 0 for none")] = 1000,
+    resamples: Annotated[
+        int, Parameter(help="bootstrap resamples for the intervals; 0 for none", converter=whole_number)
+    ] = 1000,
     predictions: Annotated[Path | None, Parameter(help="write every row's prediction to this JSONL file, too")] = None,
     device: Annotated[str, Parameter(help="auto, cpu, cuda …")] = "auto",
     json: Annotated[
@@ -35,6 +38,10 @@ def evaluate(
     **flags: Any,
 ) -> None:
     """Score a trained model on a file: with 95 % bootstrap intervals, beside the baseline that needs no model."""
+    if resamples < 0:
+        raise SettingsError(f"--resamples must be at least 0, got {resamples}")
+    if predictions is not None:
+        check_writable(predictions)  # before the work is done
     predictor = api.load(model, device=str(api.pick_device(device)), options=options_of(flags))
     with show.Watch(quiet=quiet or json) as watch:
         evaluation = api.evaluate(
@@ -48,11 +55,12 @@ def evaluate(
     if predictions is not None:
         with replacing(predictions) as temporary, temporary.open("w", encoding="utf-8") as out:
             for example, prediction in zip(evaluation.examples, evaluation.predictions, strict=True):
-                record = {"place": str(example.place), "target": example.target, **prediction.record()}
+                target = "|".join(example.target) if isinstance(example.target, tuple) else example.target  # as label
+                record = {"place": str(example.place), "target": target, **prediction.record()}
                 out.write(json_module.dumps(record, ensure_ascii=False) + "\n")
     if not quiet:
         for warning in evaluation.warnings:
-            show.stderr().print(f"[yellow]warning:[/] {warning}")
+            show.stderr().print(f"[yellow]warning:[/] {show.escape(warning)}")
     if json:
         show.print_json(evaluation.record())
     else:

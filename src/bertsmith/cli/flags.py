@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import cyclopts
 from cyclopts import Group, Parameter
 
-from bertsmith.errors import SettingsError
+from bertsmith.errors import SettingsError, listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +29,62 @@ def parse(function: Callable[..., None], name: str, arguments: Sequence[str]) ->
         name=f"bertsmith {name}", help_format="plaintext", version_flags=[], result_action="return_value"
     )
     app.default(function)
+    arguments = list(arguments)
+    if "-" in arguments and "--" not in arguments:  # a lone -, for standard input, is no flag
+        arguments.remove("-")
+        arguments += ["--", "-"]
     try:
-        app(list(arguments), exit_on_error=False, print_error=False)
+        app(arguments, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
-        message = " ".join(str(error).split())
-        raise SettingsError(f"{message} (bertsmith {name} --help lists the flags)") from None
+        raise SettingsError(f"{_what_is_wrong(error, name)} (bertsmith {name} --help lists the flags)") from None
+
+
+def _what_is_wrong(error: cyclopts.CycloptsError, command: str) -> str:
+    texts = command == "predict"
+    match error:
+        case cyclopts.UnknownOptionError(token=token):
+            given = token.keyword or token.value
+            known = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
+            hint = nearest(given, known) or ("; a text that begins with - goes after --" if texts else "")
+            return f"unknown flag {given!r}{hint}"
+        case cyclopts.CoercionError(token=token, argument=argument) if token and argument:
+            allowed = " or ".join(_in_words(kind) for kind in _kinds(argument.hint))
+            hint = nearest(token.value, _choices(argument.hint))
+            return f"{argument.name} must be {allowed}, got {token.value!r}{hint}"
+        case cyclopts.MissingArgumentError(argument=argument) if argument and argument.name.startswith("-"):
+            return f"{argument.name} needs a value"
+        case cyclopts.MissingArgumentError(argument=argument) if argument:
+            return f"{argument.name} is missing: {argument.parameter.help}"
+        case cyclopts.UnusedCliTokensError(unused_tokens=[token, *_]):
+            hint = "; a text with blanks goes between quotation marks" if texts else ""
+            return f"{token!r} is one argument too many{hint}"
+        case cyclopts.RepeatArgumentError(token=token):
+            return f"{token.keyword} is there twice"
+    return " ".join(str(error).split())
+
+
+def whole_number(kind: Any, tokens: Sequence[cyclopts.Token]) -> Any:
+    """A whole number, or one of the words that `kind` allows beside it; cyclopts itself would read 2.7 as 3."""
+    text = tokens[0].value
+    return text if text in _choices(kind) else int(text)
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The types that a flag's value may be of."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for kind in get_args(annotation) if kind is not NoneType]
+    return [annotation]
+
+
+def _choices(annotation: Any) -> list[str]:
+    return [choice for kind in _kinds(annotation) if get_origin(kind) is Literal for choice in get_args(kind)]
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        return f"one of {listed(choices)}" if len(choices) > 1 else repr(choices[0])
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, str(kind))
 
 
 def with_flags(function: Callable[..., None], parameters: Sequence[inspect.Parameter]) -> Callable[..., None]:
@@ -73,7 +124,13 @@ def of_inputs(inputs: Sequence[Input], *, group: str) -> list[inspect.Parameter]
 
 def flag(name: str, kind: Any, help_text: str, *, group: str) -> inspect.Parameter:
     """One flag that may be left out."""
-    annotation = Annotated[kind | None, Parameter(help=help_text, group=Group(group), show_default=False)]
+    parameter = Parameter(
+        help=help_text,
+        group=Group(group),
+        show_default=False,
+        converter=whole_number if int in _kinds(kind) else None,
+    )
+    annotation = Annotated[kind | None, parameter]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

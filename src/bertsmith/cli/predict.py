@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from bertsmith import api
 from bertsmith.cli import show
-from bertsmith.cli.flags import parse, with_flags
+from bertsmith.cli.flags import parse, whole_number, with_flags
 from bertsmith.cli.reading import columns_of, options_of, reading_flags, reading_of
 from bertsmith.data import FORMATS
 from bertsmith.errors import InputError, SettingsError
@@ -37,7 +37,9 @@ def predict(
     file: Annotated[Path | None, Parameter(help="a file, whatever its name looks like")] = None,
     to: Annotated[Literal["jsonl", "csv"], Parameter(help="what is written")] = "jsonl",
     out: Annotated[Path | None, Parameter(help="where it is written, whole or not at all; left out, stdout")] = None,
-    look_ahead: Annotated[int, Parameter(help="rows read ahead, to compute like lengths together")] = LOOK_AHEAD,
+    look_ahead: Annotated[
+        int, Parameter(help="rows read ahead, to compute like lengths together", converter=whole_number)
+    ] = LOOK_AHEAD,
     device: Annotated[str, Parameter(help="auto, cpu, cuda …")] = "auto",
     **flags: Any,
 ) -> None:

@@ -76,7 +76,7 @@ class Watch:
             case Stepped():
                 self._step(event)
             case Scored():
-                scores = "  ".join(f"{name} {_number(value)}" for name, value in event.scores.items())
+                scores = "  ".join(f"{escape(name)} {_number(value)}" for name, value in event.scores.items())
                 best = "  [green]best so far[/]" if event.best else ""
                 self._line(f"step {event.step:,}  epoch {event.epoch:.2f}  dev: {scores}{best}")
             case Predicted():
@@ -92,9 +92,9 @@ class Watch:
     def _begin(self, event: Began) -> None:
         self._began, self._started, self._said_at, self._tokens = event, time.monotonic(), time.monotonic(), 0
         self._line(
-            f"training: {event.rows:,} rows, {event.epochs:.3g} epochs, {event.steps:,} steps; "
+            f"training: {_counted(event.rows, 'row')}, {event.epochs:.3g} epochs, {event.steps:,} steps; "
             f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
-            + (f" with {event.threads} threads" if event.device == "cpu" else "")
+            + (f" with {_counted(event.threads, 'thread')}" if event.device == "cpu" else "")
             + (f"; resumed after step {event.first_step:,}" if event.first_step else "")
         )
         if self._console.is_terminal:
@@ -150,7 +150,7 @@ def _bar(console: Console) -> Progress:
 def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:
     """The scores with their intervals beside the baseline, and a table by label where there are not too many."""
     scores = evaluation.scores
-    table = Table(title=f"{title}: {scores.rows:,} rows", title_justify="left")
+    table = Table(title=f"{escape(title)}: {_counted(scores.rows, 'row')}", title_justify="left")
     table.add_column("score")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
@@ -179,6 +179,10 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _duration(seconds: float) -> str:

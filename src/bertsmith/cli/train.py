@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from bertsmith import api, tasks
+from bertsmith.bundle import MANIFEST
 from bertsmith.cli import show
 from bertsmith.cli.flags import flag, of_inputs, of_settings, parse, with_flags
 from bertsmith.config import PRESETS, Settings, read_toml, resolve
-from bertsmith.errors import SettingsError, listed, nearest
+from bertsmith.errors import SettingsError, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,10 @@ def run(arguments: list[str]) -> None:
 def _command_for(arguments: list[str]) -> Any:
     """The command with the flags of the task that the arguments name, or with those of all tasks alone."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else None
-    if name is None and "--config" in arguments[:-1]:
-        name = read_toml(Path(arguments[arguments.index("--config") + 1])).get("task")
+    config = _value_of("--config", arguments)
+    if name is None and config is not None:
+        written = read_toml(Path(config)).get("task")
+        name = written if written in tasks.names() else None  # if not, that is said with the file's name
     named = {name for group in GROUPS.values() for name in group}
     fields = Settings.model_fields
     flags = []
@@ -48,6 +51,16 @@ def _command_for(arguments: list[str]) -> Any:
         flags += of_inputs(kind.inputs, group="Columns")
         flags += of_settings(kind.options(), group=f"Task {name}")
     return with_flags(train, flags)
+
+
+def _value_of(name: str, arguments: list[str]) -> str | None:
+    """What follows a flag, as ``--config FILE`` or ``--config=FILE``."""
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if argument == name:
+            return following
+        if argument.startswith(f"{name}="):
+            return argument.removeprefix(f"{name}=")
+    return None
 
 
 def train(
@@ -69,18 +82,17 @@ def train(
     if resume is not None:
         if flags or task or config:
             raise SettingsError("--resume takes the settings of the run it goes on with; give no others beside it")
-        folder = resume.with_name(resume.name.removesuffix(".partial"))
-        source = folder.with_name(f"{folder.name}.partial") / api.RUN
-        values = {**read_toml(source), "out": str(folder)}
+        values = _of_stopped_run(resume)
     else:
-        source = config or Path("flags")
-        values = {**(read_toml(config) if config else {}), **{name: _plain(value) for name, value in flags.items()}}
+        written = read_toml(config) if config else {}
+        values = {**written, **{name: _plain(value) for name, value in flags.items()}}
         if task is not None:
             values["task"] = task
         if "task" not in values:
             raise SettingsError(f"which task? one of {listed(tasks.names())}, as in: bertsmith train classify …")
-    _check_task(values["task"])
-    chosen, settings = resolve(values, source=str(source) if source != Path("flags") else "")
+        if written:  # alone first, so that the file is not blamed for a flag
+            resolve({**written, "task": values["task"]}, source=str(config))
+    chosen, settings = resolve(values)
     with show.Watch(quiet=quiet or json) as watch, _stop_on_signal() as stop:
         result = api.train(chosen, settings, resume=resume is not None, listen=watch.listen, stop=stop)
     if json:
@@ -95,11 +107,14 @@ def train(
         console.print(f'try: bertsmith predict {result.folder} "…"', markup=False)
 
 
-def _check_task(name: Any) -> None:
-    if name not in tasks.names():
-        raise SettingsError(
-            f"unknown task {name!r}; the tasks are {listed(tasks.names())}{nearest(str(name), tasks.names())}"
-        )
+def _of_stopped_run(out: Path) -> dict[str, Any]:
+    """The settings of a run that was stopped, by its out folder or by the .partial folder beside that."""
+    name = out.name.removesuffix(".partial")
+    folder, partial = out.parent / name, out.parent / f"{name}.partial"
+    if not (partial / api.RUN).is_file():
+        ended = f"; the run {folder} has ended" if (folder / MANIFEST).is_file() else ""
+        raise SettingsError(f"--resume {out}: there is no stopped run, which would be in {partial}{ended}")
+    return {**read_toml(partial / api.RUN), "out": str(folder)}
 
 
 def _plain(value: Any) -> Any:

@@ -102,7 +102,7 @@ def choose(
 
     missing = [item for item in wanted if item.name in required - found.keys()]
     if missing:
-        raise _missing(columns, missing)
+        raise _missing(columns, missing, taken=set(found.values()))
     return tuple(
         Choice(
             input=item.name,
@@ -190,11 +190,12 @@ def _only(columns: Columns, name: str, found: Sequence[int]) -> int:
     return found[0]
 
 
-def _missing(columns: Columns, missing: Sequence[Input]) -> DataError:
+def _missing(columns: Columns, missing: Sequence[Input], *, taken: set[int]) -> DataError:
     what = " and ".join(f"{item.name} (looked for {listed(item.names or (item.name,))})" for item in missing)
     flags = " ".join(f"{_flag(item.name)} {'NAME' if columns.named else 'NUMBER'}" for item in missing)
     if columns.named:
-        hints = (nearest(name, columns.cells) for item in missing for name in (*item.names, item.name))
+        free = [cell for position, cell in enumerate(columns.cells) if position not in taken]
+        hints = (nearest(name, free) for item in missing for name in (*item.names, item.name))
         hint = next(filter(None, hints), "")
         message = f"there is no column for {what}; columns are {columns}{hint}; name it: {flags}"
     else:

@@ -355,7 +355,8 @@ def _label_name(value: Any, row: Row) -> str:
         if label:
             return label
         raise DataError("the label is empty", place=row.place)
-    raise DataError(f"the label must be a name or a whole number, got {value!r}", place=row.place)
+    hint = "; several labels a text want --multi-label" if isinstance(value, list) else ""
+    raise DataError(f"the label must be a name or a whole number, got {value!r}{hint}", place=row.place)
 
 
 def _in_order(label: str) -> tuple[int, int, str]:
