@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from contextlib import contextmanager
@@ -17,11 +18,18 @@ from bertsmith.bundle import Bundle, check_replaceable, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained
 from bertsmith.config import Settings, checked, write_toml
 from bertsmith.data import ReadOptions, open_rows
-from bertsmith.errors import BundleError, InputError, MissingDependencyError, SettingsError, TrainingError, nearest
+from bertsmith.errors import (
+    BundleError,
+    SettingsError,
+    TrainingError,
+    listed,
+    nearest,
+)
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, move_folder, sha256, write_text
 from bertsmith.infer import Length, Predictor
 from bertsmith.infer.engine import predict_encoded
+from bertsmith.records import Input
 from bertsmith.training import Fit, fit
 from bertsmith.training.events import Event, Listener, MetricsFile, Predicted, Said, TensorBoardFile, nobody
 from bertsmith.training.loop import Prepared
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bertsmith.data import Rows
+    from bertsmith.nn.heads import Model
     from bertsmith.tasks import Task
 
 STATE = "state.safetensors"
@@ -50,19 +59,24 @@ class Run:
     fit: Fit
 
 
-def load(folder: str | Path, *, device: str | None = None, options: Mapping[str, Any] | None = None) -> Predictor:
+def load(folder: str | Path, *, device: str = "auto", options: Mapping[str, Any] | None = None) -> Predictor:
     """Open a trained model that bertsmith or transformers saved; ``load(folder).predict(["a text"])``.
 
+    device: ``auto`` (an accelerator if there is one), cpu, cuda …
     options: of the task, other than in training, as ``{"long_texts": "windows"}`` to read all of long texts.
     Raises BundleError, naming the file, if it cannot be used; SettingsError for an unknown option.
     """
-    predictor = Predictor.load(folder, device=device)
+    predictor = Predictor.load(folder, device=pick_device(device))
     if not options:
         return predictor
     task = predictor.bundle.task
+    allowed = task.options(at_use=True)
     for name in options:
-        if name not in task.options():
-            raise SettingsError(f"{task.name} has no option {name!r}{nearest(name, task.options())}")
+        if name not in allowed:
+            raise SettingsError(
+                f"{name!r} cannot change for a trained {task.name} model; allowed: {listed(allowed)}"
+                f"{nearest(name, allowed)}"
+            )
     changed = checked(type(task), {**task.model_dump(), **options})
     return Predictor(replace(predictor.bundle, task=changed))
 
@@ -98,9 +112,12 @@ def train(
     with _threads(settings.threads):
         train_examples, reading = read_examples(task, settings.train, settings.columns, settings.reading)
         listen(Said(reading.describe()))
+        columns = {choice.input: choice.column for choice in reading.choices}
         dev_examples = None
         if settings.dev is not None:
-            dev_examples, dev_reading = read_examples(task, settings.dev, settings.columns, settings.reading)
+            dev_examples, dev_reading = read_examples(
+                task.learn(train_examples), settings.dev, settings.columns, settings.reading, preferred=columns
+            )
             listen(Said(dev_reading.describe()))
         if not resume and partial.exists():  # only now that the files are known to be readable
             shutil.rmtree(partial)
@@ -120,21 +137,21 @@ def train(
                     settings,
                     state=partial / STATE,
                     data=_fingerprint(settings),
-                    columns={choice.input: choice.column for choice in reading.choices},
+                    columns=columns,
                     listen=everyone,
                     stop=stop,
                 )
-        except (InputError, MissingDependencyError):
-            if not resume and not (partial / STATE).exists():
-                shutil.rmtree(partial)  # nothing was trained: out of the way of the mended command
+        except BaseException:
+            if not (partial / STATE).exists():
+                shutil.rmtree(partial)  # there is nothing to go on with: out of the way of the mended command
             raise
     if ended.stopped:
         raise TrainingError(f"stopped after step {ended.steps}; go on with: bertsmith train --resume {out}")
     bundle.write(partial)
-    (partial / STATE).unlink(missing_ok=True)
     for leftover in partial.glob(".*.tmp"):  # of a run that was killed while it saved
         leftover.unlink()
     move_folder(partial, out)
+    (out / STATE).unlink(missing_ok=True)  # only now: until here, a kill costs no more than the last steps
     return Run(folder=out, bundle=Bundle.load(out), evaluation=evaluation, fit=ended)
 
 
@@ -161,6 +178,9 @@ def fit_examples(
         train_examples, dev_examples = _held_out(train_examples, settings, listen)
     for examples in (train_examples, dev_examples or ()):
         task.check(examples)
+    if dev_examples is None:
+        _check_without_dev(task, settings)
+    pick_device(settings.device)  # before the work that a missing one would waste
     pretrained = load_pretrained(settings.encoder)
     max_length = _max_length(settings, pretrained)
     train_set = _prepared("train", task, train_examples, pretrained, max_length, listen)
@@ -169,7 +189,8 @@ def fit_examples(
     run = json.dumps(_identity(task, settings, pretrained, data or {}))
     first_attempt = 0
     if state is not None:
-        size = 4 * sum(parameter.nbytes for parameter in pretrained.encoder.parameters())
+        # a state is weights, best weights and two moments; an old and a new one stand together; then the bundle
+        size = 9 * sum(parameter.nbytes for parameter in pretrained.encoder.parameters())
         check_space(state.parent, size, what="a run's saved state with the model")
         if state.exists():
             first_attempt = _resumable(state, run).attempt
@@ -247,21 +268,29 @@ def evaluate(
         answers.append(answer)
         if len(answers) % 256 == 0 or len(answers) == len(rows):
             listen(Predicted(len(answers), len(rows), time.perf_counter() - began))
-    _say_lengths(
-        opened.name,
-        [answer.length for answer in answers],
-        predictor.bundle.max_length,
-        listen,
-    )
+    lengths = [answer.length for answer in answers]
+    _say_lengths(opened.name, lengths, predictor.bundle.max_length, listen)
     examples, predictions = [answer.example for answer in answers], [answer.prediction for answer in answers]
-    return score(task, examples, predictions, resamples=resamples)
+    return replace(
+        score(task, examples, predictions, resamples=resamples),
+        rows_cut=sum(length.cut > 0 for length in lengths),
+        tokens_cut=sum(length.cut for length in lengths),
+    )
 
 
 def read_examples(
-    task: Task[Any, Any], path: Path, columns: Mapping[str, str], reading: ReadOptions
+    task: Task[Any, Any],
+    path: Path,
+    columns: Mapping[str, str],
+    reading: ReadOptions,
+    *,
+    preferred: Mapping[str, str] | None = None,
 ) -> tuple[list[Any], Rows]:
-    """All rows of a file as the task's examples, with how the file was read."""
-    rows = open_rows(path, task.inputs, columns=columns, training=True, options=reading)
+    """All rows of a file as the task's examples, with how the file was read.
+
+    preferred: columns that are taken before others are guessed, as those of train for dev.
+    """
+    rows = open_rows(path, task.wanted_inputs(), columns=columns, preferred=preferred, training=True, options=reading)
     return [task.read(row) for row in rows], rows
 
 
@@ -272,13 +301,14 @@ def rows_for(
     columns: Mapping[str, str] | None = None,
     reading: ReadOptions | None = None,
     training: bool,
+    keep: Sequence[str] = (),
 ) -> Rows:
     """The rows of a file for a trained model. Columns not given are looked for where they stood in training, then
-    guessed."""
+    guessed. keep: further columns, by name or number, that rows shall hold under that name."""
     return open_rows(
         file,
-        bundle.task.wanted_inputs(),
-        columns=columns,
+        (*bundle.task.wanted_inputs(), *(Input(name, names=(name,), needed_to_train=False) for name in keep)),
+        columns={**(columns or {}), **{name: name for name in keep}},
         preferred=bundle.columns,
         training=training,
         options=reading or ReadOptions(),
@@ -294,10 +324,12 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
-        raise SettingsError(f"device {name!r} cannot be used here: {first}") from None
+        raise SettingsError(
+            f"device {name!r} cannot be used here: {first}; devices are auto, cpu, cuda, cuda:1, mps …"
+        ) from None
     return device
 
 
@@ -356,16 +388,25 @@ def _say_lengths(name: str, lengths: Sequence[Length], limit: int, listen: Liste
     listen(Said(text, warning=rows_cut > 0))
 
 
-def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings, listen: Listener) -> Any:
+def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings, listen: Listener) -> Model:
     head_seed = settings.seed if settings.head_seed is None else settings.head_seed
     generator = torch.Generator().manual_seed(mixed_seed("head", head_seed))
     model, fresh = new_model(task, pretrained, generator=generator, dropout=settings.dropout)
     listen(Said(f"{pretrained.source.name}: new, set at random: {', '.join(fresh)} of the head"))
     check_layers(model, settings)
+    _check_reach(model, settings, listen)
     reinitialize_top(model, settings.reinit_top, generator=generator)
     if settings.dropout is not None:
         model.encoder.set_dropout(settings.dropout)
     return model.to(pick_device(settings.device))
+
+
+def _check_reach(model: Model, settings: Settings, listen: Listener) -> None:
+    """Say if gradual unfreezing will not get down to all layers."""
+    layers, reached = model.encoder.config.layers, math.ceil(settings.epochs) - 1
+    if settings.gradual_unfreezing and reached < layers:
+        text = f"gradual unfreezing trains one more layer in each epoch: in {settings.epochs:g} only the top {reached}"
+        listen(Said(f"{text} of {layers}", warning=True))
 
 
 def _held_out(
@@ -381,6 +422,15 @@ def _held_out(
     held, rest = sorted(order[:count]), sorted(order[count:])
     listen(Said(f"no dev given: {count:,} of {len(examples):,} rows are held out for it"))
     return [examples[row] for row in rest], [examples[row] for row in held]
+
+
+def _check_without_dev(task: Task[Any, Any], settings: Settings) -> None:
+    """Raises SettingsError for a setting that needs scores on dev, where there are no dev rows."""
+    asked = {"patience": settings.patience, "restarts": settings.restarts}
+    asked |= {name: getattr(task, name) for name in task.tuned_on_dev}
+    for name, value in asked.items():
+        if value:
+            raise SettingsError(f"{name} needs rows to score: give dev, or a dev_fraction above 0")
 
 
 def _reseeded(settings: Settings, attempt: int) -> Settings:
@@ -404,7 +454,11 @@ def _identity(
         "task": task.name,
         **settings.model_dump(mode="json", exclude=free),
         **task.model_dump(mode="json"),
-        "encoder": f"{pretrained.source.name} {pretrained.source.revision or ''}".strip(),
+        "encoder": {
+            path.name: sha256(path)
+            for path in sorted(pretrained.source.folder.iterdir())
+            if path.suffix in (".safetensors", ".json", ".txt")
+        },
     }
 
 

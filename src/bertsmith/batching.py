@@ -68,6 +68,18 @@ def mixed_seed(purpose: str, *numbers: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+def within(rows: Sequence[int], tokens: Sequence[int], *, most_tokens: int) -> Iterator[Sequence[int]]:
+    """Neighbouring rows in as few parts as keep to `most_tokens` each, if in order; a longer row stands alone."""
+    start, held = 0, 0
+    for stop, count in enumerate(tokens):
+        if stop > start and held + count > most_tokens:
+            yield rows[start:stop]
+            start, held = stop, 0
+        held += count
+    if rows:
+        yield rows[start:]
+
+
 def parts_of(rows: Sequence[int], *, parts: int) -> Iterator[Sequence[int]]:
     """A batch's rows in at most `parts` parts of nearly equal size, none empty."""
     for index in range(min(parts, len(rows))):

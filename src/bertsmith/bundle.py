@@ -267,9 +267,12 @@ def _task_of(folder: Path, manifest: Mapping[str, Any], raw: Mapping[str, Any]) 
     if manifest:
         try:
             return tasks.task_class(manifest["task"]).model_validate_json(json.dumps(manifest["options"]))
-        except (KeyError, ValidationError, SettingsError) as error:
-            first = str(error).replace("\n", " ")
-            raise BundleError(f"{folder / MANIFEST}: the task cannot be read: {first}") from error
+        except (KeyError, SettingsError) as error:
+            raise BundleError(f"{folder / MANIFEST}: the task cannot be read: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise BundleError(f"{folder / MANIFEST}: option {name!r} cannot be read: {first['msg']}") from error
     architectures = raw["architectures"] if isinstance(raw.get("architectures"), list) else []
     for name in tasks.names():
         kind = tasks.task_class(name)

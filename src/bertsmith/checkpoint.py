@@ -147,6 +147,13 @@ def load_pretrained(name: str | Path) -> Pretrained:
     Raises CheckpointError naming the file and what is wrong with it.
     """
     source = find(name)
+    if source.revision is not None and not any(source.folder.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{name}: this repository holds no safetensors weights, and pickled ones can run any code when opened. If "
+            "you trust it, convert it once where transformers is installed, and name the folder: python -c "
+            f"\"from transformers import AutoModel, AutoTokenizer as T; n = '{name}'; "
+            "AutoModel.from_pretrained(n).save_pretrained('encoder'); T.from_pretrained(n).save_pretrained('encoder')\""
+        )
     raw = read_json(source.folder / "config.json")
     family = family_of(raw, source=str(source.folder / "config.json"))
     config = family.read_config(raw, source=str(source.folder / "config.json"))

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bertsmith import tasks
 from bertsmith.data import ReadOptions
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bertsmith.tasks import Task
+
+
+def _text_of_path(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
 
 # TOML and the command line both give paths as text
 FilePath = Annotated[Path, Field(strict=False)]
@@ -37,7 +42,9 @@ class Settings(BaseModel):
     dev_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="the share of train held out where no dev is given; 0 for none"
     )
-    encoder: str = Field(default="minilm", description="a folder, minilm (packaged) or org/name on the hub")
+    encoder: Annotated[str, BeforeValidator(_text_of_path)] = Field(
+        default="minilm", description="a folder, minilm (packaged) or org/name on the hub"
+    )
     out: FilePath | None = Field(default=None, description="the folder that the trained bundle is written to")
     overwrite: bool = Field(default=False, description="replace an existing out folder")
 
@@ -60,7 +67,7 @@ class Settings(BaseModel):
     accumulate: int = Field(
         default=1,
         ge=1,
-        description="parts that a batch is computed in, for less memory; the result is the same",
+        description="parts that a batch is computed in, for less memory; the gradient is the same",
     )
     max_length: int | None = Field(
         default=None, ge=4, description="most tokens of a sequence; left out, the encoder's limit, up to 512"
@@ -146,13 +153,19 @@ def resolve(values: Mapping[str, Any], *, source: str = "") -> tuple[Task[Any, A
     task_name = values.pop("task", None)
     if task_name is None:
         raise SettingsError(f"{at}'task' is missing; it is one of {listed(tasks.names())}")
-    kind = tasks.task_class(task_name)
+    try:
+        kind = tasks.task_class(task_name)
+    except SettingsError as error:
+        raise SettingsError(f"{at}{error}") from None
     preset = values.pop("preset", None)
     if preset is not None and preset not in list(PRESETS):
         raise SettingsError(
             f"{at}preset must be one of {listed(PRESETS)}, got {preset!r}{nearest(str(preset), PRESETS)}"
         )
-    values = {**(PRESETS[preset] if preset else {}), **values}
+    of_preset = dict(PRESETS[preset]) if preset else {}
+    if "epochs" in values:
+        of_preset.pop("max_steps", None)  # it would go before the epochs that were asked for
+    values = {**of_preset, **values}
     options = {name: values.pop(name) for name in list(values) if name in kind.options()}
     columns = values.pop("columns", {})
     if not isinstance(columns, dict):
@@ -235,4 +248,6 @@ def _allowed(error: Mapping[str, Any]) -> str:
     """What may stand after "must be", from one of pydantic's errors."""
     if error["type"] == "path_type":
         return "a valid path"
+    if error["type"] == "string_too_short":
+        return f"at least {error['ctx']['min_length']} character long"
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")

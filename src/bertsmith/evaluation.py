@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found. details: scores of every part (label), warnings: what looks wrong about them."""
+    """What `evaluate` found. details: scores of every part (label), warnings: what looks wrong about them.
+
+    rows_cut, tokens_cut: how many rows exceed the limit, and how many of their tokens were left out.
+    """
 
     scores: Scores
     details: Mapping[str, Mapping[str, float]]
     examples: Sequence[Any]
     predictions: Sequence[Any]
     warnings: tuple[str, ...] = ()
+    rows_cut: int = 0
+    tokens_cut: int = 0
 
     def record(self) -> dict[str, Any]:
         """As one JSON object: ``{"scores": {"accuracy": {"value", "low", "high"}}, "baseline", "rows", …}``."""
@@ -33,6 +38,7 @@ class Evaluation:
             "baseline": {name: asdict(score) for name, score in self.scores.baseline.items()},
             "rows": self.scores.rows,
             "details": {name: dict(values) for name, values in self.details.items()},
+            "cut": {"rows": self.rows_cut, "tokens": self.tokens_cut},
             "warnings": list(self.warnings),
         }
 
@@ -50,7 +56,10 @@ def score(
         if example.target is None:
             raise DataError("this row has no label, and scoring needs one", place=example.place)
     task.check(examples)
-    baseline = bootstrap(task.scorer(examples, task.baseline(examples)), len(examples), resamples=0)
+    without_model = task.baseline(examples)
+    baseline = (
+        {} if without_model is None else bootstrap(task.scorer(examples, without_model), len(examples), resamples=0)
+    )
     scores = Scores(
         main=task.main_score(),
         values=bootstrap(task.scorer(examples, predictions), len(examples), resamples=resamples),
@@ -71,10 +80,12 @@ def _warnings(task: Task[Any, Any], scores: Scores, examples: Sequence[Any], pre
     collapsed = task.collapsed(examples, predictions)
     if collapsed:
         warnings.append(collapsed)
-    high, without = scores.values[scores.main].high, scores.baseline[scores.main].value
-    if not collapsed and high is not None and without is not None and high < without:
+    high, baseline = scores.values[scores.main].high, scores.baseline.get(scores.main)
+    # a correlation has no baseline: the same answer for all gives none, so chance is 0
+    chance = 0.0 if baseline is None or baseline.value is None else baseline.value
+    if not collapsed and high is not None and high < chance:
         warnings.append(
-            f"{scores.main} is below that of always giving the same answer ({without:.3f}): "
+            f"{scores.main} is below that of always giving the same answer ({chance:.3f}): "
             "do the labels mean the same here as in training?"
         )
     return warnings

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; what was written there takes its place when the block ends without an error.
 
+    A device or a pipe (``/dev/stdout``) is written to as it is; of a link, what it points to is replaced.
     Raises InputError as `check_writable` does.
     """
     check_writable(path)
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        yield path
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -47,7 +52,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make sure that a file's content, or a folder's list of names, is on the disk."""
+    """Make sure that a file's content, or a folder's list of names, is on the disk (Windows has no such call)."""
+    if os.name == "nt":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

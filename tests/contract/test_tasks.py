@@ -82,7 +82,7 @@ ROWS: Mapping[str, Sample] = {
         rows=rows_of(["old|long", "", "long", "old|thin|long"]),
         broken=({"text": "a", "label": "old|old"}, {"text": "a", "label": [1.5]}, {"text": "a", "label": "[1,"}),
         unknown={"text": "a", "label": "old|lang"},
-        options={"multi_label": True, "tune_thresholds": True},
+        options={"multi_label": True},
     ),
     "classify, in windows": Sample(
         "classify",
@@ -224,6 +224,7 @@ def test_scores(sample: Sample) -> None:
     """A scorer gives the same names for any rows, the main one among them, and the baseline can be scored."""
     task, examples = learned_by(sample), examples_of(sample)
     baseline = task.baseline(examples)
+    assert baseline is not None
     assert len(baseline) == len(examples)
     evaluation = score(task, examples, baseline, resamples=20)
     assert task.main_score() in evaluation.scores.values

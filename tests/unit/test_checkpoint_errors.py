@@ -425,7 +425,8 @@ def test_more_pieces_than_embeddings(folder: Path, kind: str, tmp_path: Path) ->
         folder.mkdir()
         write_checkpoint(BERT, folder, auto=AutoModelForSequenceClassification)
         if kind == "bundle":
-            Bundle.load(folder).save(folder, overwrite=True)
+            opened, folder = Bundle.load(folder), tmp_path / "bundle"
+            opened.save(folder)
             (folder / MANIFEST).unlink()  # which would name the changed file
     add_tokens(folder, 3)
     with pytest.raises(InputError) as caught:
@@ -541,8 +542,8 @@ def test_bundle_of_another_format(saved: Path, number: Any) -> None:
             "the task cannot be read: unknown task 'classfy'; the tasks are 'classify', 'regress'; did",
         ),
         ({"task": 5}, "'task' must be a task's name, got 5"),
-        ({"options": {"labels": 5}}, "the task cannot be read: "),
-        ({"options": {"more": 5}}, "the task cannot be read: "),
+        ({"options": {"labels": 5}}, "option 'labels' cannot be read: "),
+        ({"options": {"more": 5}}, "option 'more' cannot be read: "),
         ({"options": None}, "'options' must be an object, got None"),
     ],
     ids=str,
@@ -596,17 +597,21 @@ def test_save_does_not_overwrite_unasked(bundle: Bundle, tmp_path: Path) -> None
     assert error_of(bundle.save, tmp_path / "here", BundleError) == (
         "FOLDER: is there already; choose another folder or allow overwriting"
     )
-    assert contents(tmp_path / "here") == {"note": b"precious"}
-    bundle.save(tmp_path / "here", overwrite=True)
-    assert Bundle.load(tmp_path / "here").task == TASK
-    assert not (tmp_path / "here" / "note").exists()
+    with pytest.raises(BundleError, match="holds no bertsmith\\.json"):
+        bundle.save(tmp_path / "here", overwrite=True)
+    assert contents(tmp_path / "here") == {"note": b"precious"}, "what bertsmith did not write it does not replace"
+    bundle.save(tmp_path / "there")
+    (tmp_path / "there" / "note").write_text("of the old bundle")
+    bundle.save(tmp_path / "there", overwrite=True)
+    assert Bundle.load(tmp_path / "there").task == TASK
+    assert not (tmp_path / "there" / "note").exists()
 
 
-def test_saving_over_a_file_leaves_nothing_beside(bundle: Bundle, tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "here").write_text("a file")
-    bundle.save(tmp_path / "runs" / "here", overwrite=True)
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["here"]
+def test_saving_over_a_file_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("a file")
+    with pytest.raises(BundleError, match="is a file"):
+        bundle.save(tmp_path / "here", overwrite=True)
+    assert (tmp_path / "here").read_text() == "a file"
 
 
 @pytest.mark.parametrize("step", ["weights", "tokenizer", "manifest", "move"])

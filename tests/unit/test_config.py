@@ -87,7 +87,7 @@ def test_options_of_another_task_are_unknown() -> None:
         ({"overlap": -1}, "overlap must be greater than or equal to 0, got -1"),
         ({"label_smoothing": 1}, "label_smoothing must be less than 1, got 1"),
         ({"labels": [0, 1]}, "labels must be a valid string, got 0"),
-        ({"class_weights": "neg"}, "class_weights must be 'none' or 'balanced' or a valid dictionary, got 'neg'"),
+        ({"class_weights": "neg"}, "class_weights must be none, balanced, or label=weight,label=weight, got 'neg'"),
         ({"class_weights": "neg=x"}, "class_weights must be none, balanced, or label=weight,label=weight, got 'neg=x'"),
         ({"class_weights": {"neg": 0}}, "class_weights must be weights above 0, got {'neg': 0}"),
         ({"class_weights": {"neg": math.inf}}, "class_weights must be weights above 0, got {'neg': inf}"),

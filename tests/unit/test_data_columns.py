@@ -112,7 +112,7 @@ def test_predicting_never_reads_labels(tmp_path: Path) -> None:
 def test_missing_columns_are_told_with_those_there_are(tmp_path: Path) -> None:
     assert message(tmp_path, "sentence\tlabell\n") == (
         "1: there is no column for label (looked for 'label', 'class'); columns are 1 'sentence', 2 'labell'"
-        "; did you mean 'labell'?; name it: --label NAME"
+        "; name it: --label NAME; did you mean 'labell'?"
     )
     assert message(tmp_path, "a\tb\t" + "c" * 40 + "\n") == (
         "1: there is no column for text (looked for 'text', 'sentence', '#1 string')"

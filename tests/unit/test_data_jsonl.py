@@ -114,7 +114,7 @@ def test_required_keys_that_are_lacking_or_null(tmp_path: Path) -> None:
     )
     assert error_of(tmp_path, '{"tekst": "a", "label": 1}') == (
         ":1: there is no column for text (looked for 'text'); columns are 1 'tekst', 2 'label'"
-        "; did you mean 'tekst'?; name it: --text NAME"
+        "; name it: --text NAME; did you mean 'tekst'?"
     )
 
 

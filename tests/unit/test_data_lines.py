@@ -57,5 +57,5 @@ def test_a_pair_that_is_required_has_one_tab(tmp_path: Path, line: str, tabs: in
 
 
 def test_lines_have_no_labels(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.txt: there is no column for label .*; columns are 1 'text'; name it"):
+    with pytest.raises(DataError, match=r"a\.txt: is read as one text a line, which holds no label; if"):
         read(tmp_path, "a\n", [*TEXT, Input("label", ("label",))])

@@ -89,7 +89,7 @@ def test_texts_that_are_numbers(tmp_path: Path) -> None:
 def test_missing_columns(tmp_path: Path) -> None:
     assert error_of(written(tmp_path, {"txt": ["a"], "label": [1]})) == (
         ": there is no column for text (looked for 'text'); columns are 1 'txt', 2 'label'"
-        "; did you mean 'txt'?; name it: --text NAME"
+        "; name it: --text NAME; did you mean 'txt'?"
     )
 
 

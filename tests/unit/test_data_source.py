@@ -133,9 +133,9 @@ def test_unknown_suffixes(tmp_path: Path) -> None:
     known = "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .txt, all but .parquet also with .gz"
     formats = "else give --format csv, tsv, jsonl, parquet, lines"
     for name, found in {
-        "a.csvv": f"the suffix '.csvv' tells no format; {known}; did you mean '.csv'?; {formats}",
+        "a.csvv": f"the suffix '.csvv' tells no format; {known}; {formats}; did you mean '.csv'?",
         "a.xyz.gz": f"the suffix '.xyz.gz' tells no format; {known}; {formats}",
-        "a.tsb.gz": f"the suffix '.tsb.gz' tells no format; {known}; did you mean '.tsv'?; {formats}",
+        "a.tsb.gz": f"the suffix '.tsb.gz' tells no format; {known}; {formats}; did you mean '.tsv'?",
         "data": f"a name without a suffix tells no format; {known}; {formats}",
     }.items():
         (tmp_path / name).touch()

@@ -73,6 +73,10 @@ def run(arguments: list[str]) -> int:
         # whoever read our output has enough of it (| head); keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # no permission, a full disk: the machine's word, not our mistake
+        if debug:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 2)
     except Exception as error:
         if debug:
             raise

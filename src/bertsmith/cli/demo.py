@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,6 +14,7 @@ from bertsmith import api
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse
 from bertsmith.config import resolve
+from bertsmith.errors import SettingsError, listed, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,16 @@ def demo(
         "demo-runs"
     ),
     encoder: Annotated[str, Parameter(help="the encoder to start from")] = "minilm",
-    task: Annotated[Literal["classify", "regress"] | None, Parameter(help="only this task's sample")] = None,
+    task: Annotated[str | None, Parameter(help="only this task's sample")] = None,
     json: Annotated[
         bool, Parameter(help="print the scores as one JSON object", negative=(), show_default=False)
     ] = False,
     quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
 ) -> None:
     """Train the tasks on the samples that come with bertsmith: scores beside the baselines, and a few answers."""
+    known = [sample.task for sample in SAMPLES]
+    if task is not None and task not in known:
+        raise SettingsError(f"there is no sample for {task!r}, only for {listed(known)}{nearest(task, known)}")
     console, began, scores = show.stdout(), time.monotonic(), {}
     for sample in SAMPLES:
         if task not in (None, sample.task):

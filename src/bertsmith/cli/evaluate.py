@@ -34,7 +34,7 @@ def evaluate(
     json: Annotated[
         bool, Parameter(help="print the scores as one JSON object", negative=(), show_default=False)
     ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress and no warnings", negative=(), show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(help="no progress, warnings alone", negative=(), show_default=False)] = False,
     **flags: Any,
 ) -> None:
     """Score a trained model on a file: with 95 % bootstrap intervals, beside the baseline that needs no model."""
@@ -55,12 +55,11 @@ def evaluate(
     if predictions is not None:
         with replacing(predictions) as temporary, temporary.open("w", encoding="utf-8") as out:
             for example, prediction in zip(evaluation.examples, evaluation.predictions, strict=True):
-                target = "|".join(example.target) if isinstance(example.target, tuple) else example.target  # as label
+                target = predictor.bundle.task.target_record(example.target)
                 record = {"place": str(example.place), "target": target, **prediction.record()}
                 out.write(json_module.dumps(record, ensure_ascii=False) + "\n")
-    if not quiet:
-        for warning in evaluation.warnings:
-            show.stderr().print(f"[yellow]warning:[/] {show.escape(warning)}")
+    for warning in evaluation.warnings:
+        show.stderr().print(f"[yellow]warning:[/] {show.escape(warning)}")
     if json:
         show.print_json(evaluation.record())
     else:

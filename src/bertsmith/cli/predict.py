@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json as json_module
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from bertsmith.errors import InputError, SettingsError
 from bertsmith.files import replacing
 from bertsmith.infer import LOOK_AHEAD
 from bertsmith.records import Place, Row
+from bertsmith.training.events import Predicted, Said
 
 
 def run(arguments: list[str]) -> None:
@@ -35,40 +37,59 @@ def predict(
     /,
     *,
     file: Annotated[Path | None, Parameter(help="a file, whatever its name looks like")] = None,
-    to: Annotated[Literal["jsonl", "csv"], Parameter(help="what is written")] = "jsonl",
+    to: Annotated[
+        Literal["jsonl", "csv"] | None, Parameter(help="what is written; left out, csv if --out ends so, else jsonl")
+    ] = None,
     out: Annotated[Path | None, Parameter(help="where it is written, whole or not at all; left out, stdout")] = None,
     look_ahead: Annotated[
         int, Parameter(help="rows read ahead, to compute like lengths together", converter=whole_number)
     ] = LOOK_AHEAD,
+    keep: Annotated[str | None, Parameter(help="further columns to write, too: id,url")] = None,
     device: Annotated[str, Parameter(help="auto, cpu, cuda …")] = "auto",
+    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
     **flags: Any,
 ) -> None:
     """Answer for a text, a pair of texts, a file or stdin: one record a row, in the rows' order, as they come.
 
     A file may be CSV, TSV, JSONL, Parquet or plain lines; labels in it are not read. On stdin each line is a text (a
-    tab parts a pair), or a JSON object.
+    tab parts a pair), or a JSON object; --look-ahead 1 answers each line at once.
     """
     if look_ahead < 1:
         raise SettingsError(f"--look-ahead must be at least 1, got {look_ahead}")
-    predictor = api.load(model, device=str(api.pick_device(device)), options=options_of(flags))
+    kept = [name.strip() for name in keep.split(",")] if keep else []
     source = str(file) if file is not None else _file_meant(question, second)
-    if source is None:
-        given = {"text": question, "text_b": second}
-        rows: Iterable[Row] = [
-            Row({name: value for name, value in given.items() if value is not None}, Place("the text given"))
-        ]
-    else:
-        opened = api.rows_for(
-            predictor.bundle, source, columns=columns_of(flags), reading=reading_of(flags), training=False
-        )
-        show.stderr().print(f"[dim]{show.escape(opened.describe())}[/]")
-        rows = opened
-    answers = predictor.stream(rows, look_ahead=look_ahead)
-    records = ({**answer.row.values, **answer.prediction.record()} for answer in answers)
-    with _opened(out) as stream:
-        write = _csv_writer(stream) if to == "csv" else _jsonl_writer(stream)
-        for record in records:
-            write(record)
+    if kept and source is None:
+        raise SettingsError("--keep names columns of a file, and a text was given")
+    if out is not None and source is not None and out.exists() and Path(source).exists() and out.samefile(source):
+        raise SettingsError(f"--out {out}: this is the file to answer for; give another")
+    predictor = api.load(model, device=device, options=options_of(flags))
+    with show.Watch(quiet=quiet) as watch:
+        if source is None:
+            given = {"text": question, "text_b": second}
+            rows: Iterable[Row] = [
+                Row({name: value for name, value in given.items() if value is not None}, Place("the text given"))
+            ]
+        else:
+            opened = api.rows_for(
+                predictor.bundle,
+                source,
+                columns=columns_of(flags),
+                reading=reading_of(flags),
+                training=False,
+                keep=kept,
+            )
+            watch.listen(Said(opened.describe()))
+            rows = opened
+        csv_wanted = to == "csv" or (to is None and out is not None and out.suffix == ".csv")
+        with _opened(out) as stream:
+            write = _csv_writer(stream) if csv_wanted else _jsonl_writer(stream)
+            began = time.monotonic()
+            for number, answer in enumerate(predictor.stream(rows, look_ahead=look_ahead), start=1):
+                write({**answer.row.values, **answer.prediction.record()})
+                if number % look_ahead == 0:
+                    stream.flush()  # whoever reads on gets whole windows at once
+                if number % 256 == 0 and (out is not None or not sys.stdout.isatty()):
+                    watch.listen(Predicted(number, None, time.monotonic() - began))
 
 
 def _file_meant(text: str | None, second: str | None) -> str | None:
@@ -107,7 +128,7 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
 
 def _jsonl_writer(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:
     def write(record: Mapping[str, Any]) -> None:
-        stream.write(json_module.dumps(record, ensure_ascii=False) + "\n")
+        stream.write(json_module.dumps(record, ensure_ascii=False, default=str) + "\n")
 
     return write
 
@@ -132,6 +153,8 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in record.items():
         if isinstance(value, Mapping):
             flat.update({f"{name}[{key}]": inner for key, inner in value.items()})
+        elif isinstance(value, list):
+            flat[name] = json_module.dumps(value, ensure_ascii=False)
         else:
             flat[name] = value
     return flat

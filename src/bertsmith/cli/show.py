@@ -12,7 +12,7 @@ from rich.markup import escape as escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bertsmith.training.events import Began, Ended, Event, Listener, Predicted, Said, Saved, Scored, Stepped, nobody
+from bertsmith.training.events import Began, Ended, Event, Listener, Predicted, Said, Saved, Scored, Stepped
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,6 +43,7 @@ class Watch:
     def __init__(self, *, quiet: bool) -> None:
         self._console = stderr()
         self._quiet = quiet
+        self._training = False
         self._bar: Progress | None = None
         self._began: Began | None = None
         self._loss: float | None = None
@@ -52,7 +53,22 @@ class Watch:
 
     @property
     def listen(self) -> Listener:
-        return nobody if self._quiet else self._show
+        return self._notice
+
+    @property
+    def training(self) -> bool:
+        """Whether steps are being taken."""
+        return self._training
+
+    def say(self, text: str) -> None:
+        """A remark of the command line's own."""
+        self._line(escape(text))
+
+    def _notice(self, event: Event) -> None:
+        self._training = isinstance(event, Began) or (self._training and not isinstance(event, Ended))
+        # quiet is no progress, but nothing is cut in silence
+        if not self._quiet or (isinstance(event, Said) and event.warning):
+            self._show(event)
 
     def __enter__(self) -> Watch:
         return self
@@ -86,6 +102,7 @@ class Watch:
             case Ended(step=step, reason=reason, best_step=best_step):
                 self._close()
                 kept = f"; keeping the state of step {best_step:,}" if best_step not in (None, step) else ""
+                kept = "" if reason == "stopped" else kept
                 why = {"plateau": "no better for a while", "stopped": "stopped on request"}.get(reason, "done")
                 self._line(f"{why} after step {step:,}{kept}")
 
@@ -119,13 +136,16 @@ class Watch:
             self._line(f"step {event.step:,} of {self._began.steps:,}  {numbers}  {_duration(left)} left")
 
     def _predicted(self, event: Predicted) -> None:
+        speed = f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
         if not self._console.is_terminal:
+            if time.monotonic() - self._said_at > 30:
+                self._said_at = time.monotonic()
+                self._line(f"{event.rows:,} rows answered{f' of {event.of:,}' if event.of else ''}  {speed}")
             return
         if self._bar is None:
             self._bar = _bar(self._console)
             self._bar.add_task("predicting", total=event.of, numbers="")
             self._bar.start()
-        speed = f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
         self._bar.update(self._bar.task_ids[0], completed=event.rows, numbers=speed)
         if event.rows == event.of:
             self._close()

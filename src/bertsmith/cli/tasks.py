@@ -27,6 +27,7 @@ def tasks(
                 kind.name: {
                     "summary": kind.summary,
                     "inputs": {each.name: {"required": each.required, "guessed": each.names} for each in kind.inputs},
+                    "scores": kind.scores,
                     "options": {name: info.description for name, info in kind.options().items()},
                 }
                 for kind in kinds
@@ -40,5 +41,6 @@ def tasks(
             console.print(f"  reads    {each.name:<16} {each.help}", markup=False)
         for name, info in kind.options().items():
             console.print(f"  option   {name:<16} {info.description}", markup=False)
+        console.print(f"  scores   {', '.join(kind.scores)}", markup=False)
         console.print()
     console.print("bertsmith train TASK --help tells all flags", markup=False)

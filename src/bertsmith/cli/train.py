@@ -35,6 +35,8 @@ def run(arguments: list[str]) -> None:
 def _command_for(arguments: list[str]) -> Any:
     """The command with the flags of the task that the arguments name, or with those of all tasks alone."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if name is None:  # the task after some of the flags
+        name = next((argument for argument in arguments if argument in tasks.names()), None)
     config = _value_of("--config", arguments)
     if name is None and config is not None:
         written = read_toml(Path(config)).get("task")
@@ -55,7 +57,7 @@ def _command_for(arguments: list[str]) -> Any:
 
 def _value_of(name: str, arguments: list[str]) -> str | None:
     """What follows a flag, as ``--config FILE`` or ``--config=FILE``."""
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=False):
         if argument == name:
             return following
         if argument.startswith(f"{name}="):
@@ -72,7 +74,7 @@ def train(
     json: Annotated[
         bool, Parameter(help="print the result as one JSON object", negative=(), show_default=False)
     ] = False,
-    quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(help="no progress, warnings alone", negative=(), show_default=False)] = False,
     **flags: Any,
 ) -> None:
     """Train a task on your data, from a pretrained encoder to a folder that predicts.
@@ -93,7 +95,7 @@ def train(
         if written:  # alone first, so that the file is not blamed for a flag
             resolve({**written, "task": values["task"]}, source=str(config))
     chosen, settings = resolve(values)
-    with show.Watch(quiet=quiet or json) as watch, _stop_on_signal() as stop:
+    with show.Watch(quiet=quiet or json) as watch, _stop_on_signal(watch) as stop:
         result = api.train(chosen, settings, resume=resume is not None, listen=watch.listen, stop=stop)
     if json:
         evaluation = result.evaluation.record() if result.evaluation else None
@@ -122,14 +124,16 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _stop_on_signal() -> Iterator[Any]:
-    """The first Ctrl-C or SIGTERM asks the run to save its state and stop; a second Ctrl-C interrupts at once."""
+def _stop_on_signal(watch: show.Watch) -> Iterator[Any]:
+    """While it trains, the first Ctrl-C or SIGTERM asks the run to save its state and stop; before, and a second
+    Ctrl-C, interrupts at once."""
     asked = threading.Event()
 
     def ask(number: int, _frame: Any) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        if not watch.training or (asked.is_set() and number == signal.SIGINT):
             raise KeyboardInterrupt
         asked.set()
+        watch.say("stopping after this step, to save the state; Ctrl-C again stops at once")
 
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set

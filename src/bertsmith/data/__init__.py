@@ -103,10 +103,21 @@ def open_rows(
     """
     columns, preferred = columns or {}, preferred or {}
     source = Source(path, encoding=options.encoding)
-    opener = FORMATS[_format(source, options)].opener
-    table = opener(source, options=options, names=header_names(inputs, {**preferred, **columns}))
+    name = _format(source, options)
+    table = FORMATS[name].opener(source, options=options, names=header_names(inputs, {**preferred, **columns}))
+    if name == "lines":
+        _check_lines_suffice(source, table, inputs, training=training)
     choices = choose(table.columns, inputs, columns, preferred=preferred, training=training)
     return Rows(source, table, choices)
+
+
+def _check_lines_suffice(source: Source, table: Table, inputs: Sequence[Input], *, training: bool) -> None:
+    for item in inputs:
+        if (item.required or (training and item.needed_to_train)) and item.name not in table.columns.cells:
+            message = (
+                f"is read as one text a line, which holds no {item.name}; if it has columns, give --format csv or tsv"
+            )
+            raise DataError(message, place=source.place())
 
 
 def _format(source: Source, options: ReadOptions) -> str:
@@ -123,7 +134,7 @@ def _format(source: Source, options: ReadOptions) -> str:
         found = f"the suffix {before + last if gzip else last!r}" if last else "a name without a suffix"
         message = (
             f"{found} tells no format; suffixes are {' '.join(suffixes)}, all but .parquet also with .gz"
-            f"{nearest(suffix, suffixes)}; else give --format {', '.join(FORMATS)}"
+            f"; else give --format {', '.join(FORMATS)}{nearest(suffix, suffixes)}"
         )
         raise DataError(message, place=source.place())
     # MRPC, and much else, is a TSV file named .txt.

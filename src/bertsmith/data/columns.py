@@ -102,7 +102,7 @@ def choose(
 
     missing = [item for item in wanted if item.name in required - found.keys()]
     if missing:
-        raise _missing(columns, missing, taken=set(found.values()))
+        raise _missing(columns, missing, found)
     return tuple(
         Choice(
             input=item.name,
@@ -190,14 +190,20 @@ def _only(columns: Columns, name: str, found: Sequence[int]) -> int:
     return found[0]
 
 
-def _missing(columns: Columns, missing: Sequence[Input], *, taken: set[int]) -> DataError:
+def _missing(columns: Columns, missing: Sequence[Input], found: Mapping[str, int]) -> DataError:
     what = " and ".join(f"{item.name} (looked for {listed(item.names or (item.name,))})" for item in missing)
     flags = " ".join(f"{_flag(item.name)} {'NAME' if columns.named else 'NUMBER'}" for item in missing)
     if columns.named:
-        free = [cell for position, cell in enumerate(columns.cells) if position not in taken]
+        free = [cell for position, cell in enumerate(columns.cells) if position not in found.values()]
         hints = (nearest(name, free) for item in missing for name in (*item.names, item.name))
         hint = next(filter(None, hints), "")
-        message = f"there is no column for {what}; columns are {columns}{hint}; name it: {flags}"
+        wanted = {name.lower() for item in missing for name in (*item.names, item.name)}
+        taken = "".join(
+            f"; {columns.cells[position]!r} is taken for {name}"
+            for name, position in found.items()
+            if _plain(columns.cells[position]) in wanted
+        )
+        message = f"there is no column for {what}; columns are {columns}{taken}; name it: {flags}{hint}"
     else:
         message = f"there is no column for {what}; {_no_header(columns)}: {flags}"
     return DataError(message, place=columns.place)

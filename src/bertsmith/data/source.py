@@ -104,6 +104,10 @@ class Source:
             if line == 1 and self.encoding != name and error.object.startswith(mark):
                 message = f"starts with the byte order mark of {name}; save it as UTF-8, or give --encoding {name}"
                 return DataError(message, place=self.place())
+        if self._holds_zero_bytes():
+            return DataError(
+                "is no text file: it holds zero bytes; save the rows as CSV, TSV or JSONL", place=self.place()
+            )
         byte = f"byte 0x{error.object[error.start]:02x}"
         if _ends_lines_with_one_byte(self.encoding):
             hint = "save the file as UTF-8, or give --encoding latin-1"
@@ -113,6 +117,12 @@ class Source:
         # Such encodings are decoded in blocks, so the line is not known.
         message = f"{byte} after line {line - 1} is not {self.encoding.upper()}; give the right --encoding"
         return DataError(message, place=self.place())
+
+    def _holds_zero_bytes(self) -> bool:
+        if self.once or not _ends_lines_with_one_byte(self.encoding):
+            return False
+        with self._open() as stream:
+            return b"\0" in stream.read(_BLOCK)
 
 
 def _ends_lines_with_one_byte(encoding: str) -> bool:

@@ -37,7 +37,9 @@ class Length:
 
     @classmethod
     def of(cls, sequences: Sequence[Encoded]) -> Length:
-        return cls(sum(len(each) for each in sequences), sum(each.cut for each in sequences), len(sequences))
+        # every window of a text carries the same count of what none of them holds
+        cut = max((each.cut for each in sequences), default=0)
+        return cls(sum(len(each) for each in sequences), cut, len(sequences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class Predictor:
         """
         if isinstance(questions, str):
             raise InputError("predict takes a list of texts, got one text; write predict([text])")
-        rows = [_row(question, Place(f"question {number}")) for number, question in enumerate(questions, start=1)]
+        inputs = self.bundle.task.wanted_inputs()
+        read = {each.name for each in inputs if each.required or not each.needed_to_train}  # never the labels
+        rows = [_row(question, read, Place(f"question {number}")) for number, question in enumerate(questions, 1)]
         return [answer.prediction for answer in self.stream(rows)]
 
     def stream(self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD) -> Iterator[Answer]:
@@ -85,11 +89,11 @@ class Predictor:
                 yield Answer(row, example, prediction, Length.of(sequences))
 
 
-def _row(question: Question, place: Place) -> Row:
+def _row(question: Question, read: set[str], place: Place) -> Row:
     if isinstance(question, str):
         return Row({"text": question}, place)
     if isinstance(question, Mapping):
-        return Row(question, place)
+        return Row({name: value for name, value in question.items() if name in read}, place)
     if isinstance(question, Sequence) and len(question) == 2:
         return Row({"text": question[0], "text_b": question[1]}, place)
     raise InputError(f"wanted a text, a pair of texts or a mapping, got {question!r}", place=place)

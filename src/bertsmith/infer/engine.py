@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from bertsmith.records import Encoded
     from bertsmith.tasks import Output, Task
 
-# A batch's tokens, padding inside attention counted: enough to fill the processor, little enough for its cache.
-BATCH_TOKENS = 4_096
-BATCH_ROWS = 128
+# A batch's tokens, padding inside attention counted: enough to fill a processor, little enough for its cache; an
+# accelerator wants more.
+BATCH_TOKENS = {"cpu": 4_096}
+BATCH_TOKENS_ELSEWHERE = 65_536
 
 
 def predict_encoded(
@@ -39,8 +40,9 @@ def run(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]) -> 
     outputs: list[Output | None] = [None] * len(sequences)
     was_training = model.training
     model.eval()
+    most = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_ELSEWHERE)
     with torch.inference_mode():
-        groups = by_budget([len(s) for s in sequences], most_tokens=BATCH_TOKENS, most_rows=BATCH_ROWS)
+        groups = by_budget([len(s) for s in sequences], most_tokens=most, most_rows=most // 32)
         for group in groups:
             # `group` is longest first already, the order that collate keeps
             batch = collate([sequences[index] for index in group], examples, device=model.device)

@@ -22,6 +22,7 @@ from bertsmith.errors import CheckpointError, SettingsError, listed, nearest
 
 if TYPE_CHECKING:
     import torch
+    from pydantic.fields import FieldInfo
     from torch import Tensor
 
     from bertsmith.batching import Batch
@@ -47,9 +48,12 @@ class Loss:
     targets: float
 
 
-def option(default: Any, help: str, **bounds: Any) -> Any:  # noqa: A002
-    """A task's option: a flag of the command line and a key of run.toml, by its name."""
-    return Field(default=default, description=help, **bounds)
+def option(default: Any, help: str, *, at_use: bool = False, **bounds: Any) -> Any:  # noqa: A002
+    """A task's option: a flag of the command line and a key of run.toml, by its name.
+
+    at_use: it may differ from training when a trained model is used, as how much of long texts is read.
+    """
+    return Field(default=default, description=help, json_schema_extra={"at_use": at_use}, **bounds)
 
 
 def learned(default: Any) -> Any:
@@ -61,7 +65,8 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
     """One use of an encoder: its options and what it learned from the data, frozen.
 
     name: as on the command line. head_kind: which of a family's head forms it takes. inputs: what it reads from a
-    row. Every example has a `target` (None where its row has none) and a `place`.
+    row. scores: their names. tuned_on_dev: options that ask for dev rows.
+    Every example has a `target` (None where its row has none) and a `place`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
@@ -70,6 +75,8 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
     summary: ClassVar[str]
     head_kind: ClassVar[str]
     inputs: ClassVar[tuple[Input, ...]]
+    scores: ClassVar[tuple[str, ...]]
+    tuned_on_dev: ClassVar[tuple[str, ...]] = ()
 
     def read(self, row: Row) -> ExampleT:
         """A typed example of a row; its target is None where the row has none. May raise DataError."""
@@ -111,8 +118,11 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
         """This task with what the dev set tunes after training (thresholds, say); most tasks tune nothing."""
         return self
 
-    def baseline(self, examples: Sequence[ExampleT]) -> Sequence[PredictionT]:
-        """What one predicts without a model: the commonest label or the mean of the training data."""
+    def baseline(self, examples: Sequence[ExampleT]) -> Sequence[PredictionT] | None:
+        """What one predicts without a model: the commonest label or the mean of the training data.
+
+        None where the training data is not known, as for a model that transformers trained.
+        """
         raise NotImplementedError
 
     def collapsed(self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]) -> str | None:
@@ -126,6 +136,10 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
     def scorer(self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]) -> Scorer:
         """A function from row numbers to scores, the same ones for every call."""
         raise NotImplementedError
+
+    def target_record(self, target: Any) -> Any:
+        """A target as a prediction's record would give it, for files in which both stand."""
+        return target
 
     def details(
         self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]
@@ -146,9 +160,14 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
         return {}
 
     @classmethod
-    def options(cls) -> Mapping[str, Any]:
-        """The fields that are options, not learned, by name."""
-        return {name: info for name, info in cls.model_fields.items() if not (info.json_schema_extra or {})}
+    def options(cls, *, at_use: bool = False) -> Mapping[str, FieldInfo]:
+        """The fields that are options, not learned, by name; with `at_use` those that a trained model may change."""
+        wanted = (True,) if at_use else (True, False)
+        return {name: info for name, info in cls.model_fields.items() if _extra(info).get("at_use") in wanted}
+
+
+def _extra(info: FieldInfo) -> Mapping[str, Any]:
+    return info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
 
 
 def label_names(config: Mapping[str, Any]) -> tuple[str, ...]:

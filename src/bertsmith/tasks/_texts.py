@@ -66,9 +66,11 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
     head_kind = "sequence"
 
     long_texts: Literal["head", "tail", "head+tail", "windows"] = option(
-        "head", "what is kept of a text beyond max_length: its head, tail, head+tail, or all of it in windows"
+        "head",
+        "what is kept of a text beyond max_length: its head, tail, head+tail, or all of it in windows",
+        at_use=True,
     )
-    overlap: int = option(64, "how many pieces neighbouring windows of a long text share", ge=0)
+    overlap: int = option(64, "how many pieces neighbouring windows of a long text share", at_use=True, ge=0)
 
     pairs: bool | None = learned(None)
 

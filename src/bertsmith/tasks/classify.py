@@ -44,6 +44,7 @@ class Classification:
     labels: Labels
     probabilities: Mapping[str, float]
     truncated: bool = False
+    multi_label: bool = False
 
     @property
     def label(self) -> str:
@@ -51,8 +52,9 @@ class Classification:
         return "|".join(self.labels)
 
     def record(self) -> dict[str, Any]:
-        """As one JSON object."""
-        record: dict[str, Any] = {"label": self.label, "probabilities": dict(self.probabilities)}
+        """As one JSON object: ``label``, or in multi-label classification the list ``labels``."""
+        answer = {"labels": list(self.labels)} if self.multi_label else {"label": self.label}
+        record: dict[str, Any] = {**answer, "probabilities": dict(self.probabilities)}
         return {**record, "truncated": True} if self.truncated else record
 
 
@@ -81,6 +83,9 @@ class Classify(TextTask[Labels, Classification]):
             help="the column of the class; of several labels with --multi-label",
         ),
     )
+
+    scores = ("accuracy", "macro_f1", "mcc", "f1 of the second of two labels", "micro_f1 (multi-label)")
+    tuned_on_dev = ("tune_thresholds",)
 
     multi_label: bool = option(False, "each text may have several labels, or none")
     separator: str = option("|", "what stands between the labels of a multi-label column", min_length=1)
@@ -111,7 +116,7 @@ class Classify(TextTask[Labels, Classification]):
     @classmethod
     def _weights_of_a_flag(cls, value: Any) -> Any:
         """``neg=1,pos=2.5`` from the command line, a table from run.toml."""
-        if isinstance(value, str) and "=" in value:
+        if isinstance(value, str) and value not in ("none", "balanced"):
             pairs = value.split(",")
             try:
                 value = {label.strip(): float(weight) for label, weight in (pair.rsplit("=", 1) for pair in pairs)}
@@ -155,7 +160,7 @@ class Classify(TextTask[Labels, Classification]):
         wanted = 1 if self.multi_label else 2
         if len(names) < wanted:
             raise DataError(
-                f"{examples[0].place.source}: {len(names)} different labels ({listed(names)}) in {len(examples)} rows; "
+                f"{examples[0].place.source}: the rows hold {f'only the label {names[0]!r}' if names else 'no label'}; "
                 f"a classifier needs {wanted} or more"
             )
         if isinstance(self.class_weights, dict):
@@ -246,6 +251,7 @@ class Classify(TextTask[Labels, Classification]):
             labels=tuple(chosen),
             probabilities=dict(zip(self.labels, probability_C.tolist(), strict=True)),
             truncated=was_cut(encoded),
+            multi_label=self.multi_label,
         )
 
     def calibrate(self, examples: Sequence[TextExample[Labels]], predictions: Sequence[Classification]) -> Self:
@@ -259,12 +265,14 @@ class Classify(TextTask[Labels, Classification]):
             thresholds.append(_best_threshold(truth_R, probability_R, otherwise=given))
         return self.model_copy(update={"thresholds": tuple(thresholds)})
 
-    def baseline(self, examples: Sequence[TextExample[Labels]]) -> Sequence[Classification]:
+    def baseline(self, examples: Sequence[TextExample[Labels]]) -> Sequence[Classification] | None:
         """The commonest label of the training data; in multi-label data those that most texts have."""
+        if not self.counts:
+            return None
         if self.multi_label:
             common = [label for label, count in zip(self.labels, self.counts, strict=True) if 2 * count > self.rows]
         else:
-            common = [self.labels[int(np.argmax(self.counts))]] if self.counts else [self.labels[0]]
+            common = [self.labels[int(np.argmax(self.counts))]]
         answer = Classification(
             labels=tuple(common), probabilities={label: float(label in common) for label in self.labels}
         )
@@ -300,6 +308,9 @@ class Classify(TextTask[Labels, Classification]):
             return values
 
         return scores
+
+    def target_record(self, target: Labels) -> Any:
+        return list(target) if self.multi_label else target[0]
 
     def details(
         self, examples: Sequence[TextExample[Labels]], predictions: Sequence[Classification]

@@ -57,6 +57,8 @@ class Regress(TextTask[float, Estimate]):
         ),
     )
 
+    scores = ("pearson", "spearman", "mse")
+
     mean: float = learned(0.0)
     deviation: float = learned(1.0)
 
@@ -106,13 +108,15 @@ class Regress(TextTask[float, Estimate]):
     def decode(self, example: TextExample[float], encoded: Sequence[Encoded], outputs: Sequence[Output]) -> Estimate:
         return Estimate(value=float(pooled_output(outputs)[0]), truncated=was_cut(encoded))
 
-    def baseline(self, examples: Sequence[TextExample[float]]) -> Sequence[Estimate]:
+    def baseline(self, examples: Sequence[TextExample[float]]) -> Sequence[Estimate] | None:
+        if self.pairs is None:  # nothing was learned here
+            return None
         return [Estimate(self.mean)] * len(examples)
 
     def collapsed(self, examples: Sequence[TextExample[float]], predictions: Sequence[Estimate]) -> str | None:
         spread = float(np.std([prediction.value for prediction in predictions]))
         truth = float(np.std([example.target or 0.0 for example in examples]))
-        if spread > 0.01 * truth:
+        if truth == 0 or spread > 0.01 * truth:
             return None
         return f"collapsed: every text is answered with about {predictions[0].value:.3g}"
 

@@ -71,10 +71,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """So many of the rows have been answered, in so many seconds."""
+    """So many of the rows have been answered, in so many seconds. of: how many there are, None where that is open."""
 
     rows: int
-    of: int
+    of: int | None
     seconds: float
 
 

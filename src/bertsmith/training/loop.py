@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bertsmith.batching import collate, mixed_seed, parts_of, shuffled
-from bertsmith.errors import TrainingError
+from bertsmith.batching import collate, mixed_seed, parts_of, shuffled, within
+from bertsmith.errors import BundleError, TrainingError
 from bertsmith.infer.engine import predict_encoded
 from bertsmith.training.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
 from bertsmith.training.optim import clip, optimizer_of, rate_factor, set_learning
 from bertsmith.training.state import Position, load_state, save_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -64,12 +64,13 @@ class _Best:
     stale: int = 0
     weights: dict[str, Tensor] | None = field(default=None, repr=False)
 
-    def offer(self, step: int, value: float, model: Model) -> bool:
+    def offer(self, step: int, value: float, model: Model, *, keep: bool) -> bool:
         if self.value is not None and value <= self.value:
             self.stale += 1
             return False
         self.step, self.value, self.stale = step, value, 0
-        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        if keep:
+            self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         return True
 
 
@@ -103,6 +104,8 @@ def fit(
     best, first_step = _Best(), 0
     if state is not None and state.exists():
         position, weights = load_state(state, model, optimizer)
+        if position.run != run:
+            raise BundleError(f"{state}: was saved by another run")
         first_step = position.step
         best = _Best(position.best_step, position.best_value, position.stale, weights)
 
@@ -160,7 +163,7 @@ def fit(
             )
 
             if dev is not None and (step == steps or _is_scored(step, settings.evals_per_epoch, steps_per_epoch)):
-                scored = _score(task, model, dev, step, step / steps_per_epoch, best)
+                scored = _score(task, model, dev, step, step / steps_per_epoch, best, keep=settings.keep == "best")
                 listen(scored)
                 set_learning(model, settings, epoch=epoch)  # scoring left it in evaluation mode
                 if settings.patience is not None and best.stale >= settings.patience:
@@ -186,7 +189,7 @@ def _backward(
 ) -> tuple[float, float, int]:
     """The gradient of the sum of the losses of these rows, in parts; the mean loss, and how many targets and tokens."""
     total, targets, tokens = 0.0, 0.0, 0
-    for part in parts_of(rows, parts=parts):
+    for part in _parts(train, rows, parts):
         sequences = [sequence for row in part for sequence in train.encoded[row]]
         batch = collate(sequences, train.examples, device=model.device)
         loss = task.loss(model.head, model.hidden(batch.id_T, batch.segment_T, batch.layout), batch)
@@ -198,13 +201,26 @@ def _backward(
     return total / targets, targets, tokens
 
 
-def _score(task: Task[Any, Any], model: Model, dev: Prepared, step: int, epoch: float, best: _Best) -> Scored:
+# A part of a batch holds at most so many tokens, unless one row alone is longer: long texts in windows would otherwise
+# take all memory. 64 sequences of 512 are within it, so batches of the usual sizes are not parted.
+MOST_TOKENS = 32_768
+
+
+def _parts(train: Prepared, rows: Sequence[int], parts: int) -> Iterator[Sequence[int]]:
+    for part in parts_of(rows, parts=parts):
+        tokens = [sum(len(sequence) for sequence in train.encoded[row]) for row in part]
+        yield from within(part, tokens, most_tokens=MOST_TOKENS)
+
+
+def _score(
+    task: Task[Any, Any], model: Model, dev: Prepared, step: int, epoch: float, best: _Best, *, keep: bool
+) -> Scored:
     began = time.perf_counter()
     predictions = predict_encoded(task, model, dev.examples, dev.encoded)
     scores = task.scorer(dev.examples, predictions)(np.arange(len(dev)))
     main = task.main_score()
     value = scores[main]
-    is_best = best.offer(step, -math.inf if value is None else value, model)
+    is_best = best.offer(step, -math.inf if value is None else value, model, keep=keep)
     return Scored(step, epoch, scores, main, is_best, time.perf_counter() - began)
 
 
@@ -222,7 +238,7 @@ def _not_finite(what: str, step: int, train: Prepared, rows: Sequence[int]) -> T
     more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
     return TrainingError(
         f"step {step + 1}: the {what} is not finite; its rows are {places}{more}. "
-        "Nothing was saved since; a lower learning rate or another seed may help"
+        "A lower learning rate or another seed may help"
     )
 
 
