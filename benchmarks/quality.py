@@ -228,8 +228,8 @@ def measure(options: argparse.Namespace) -> None:
     import torch
 
     import bertsmith
-    from bertsmith.api import pick_device
     from bertsmith.files import write_text
+    from bertsmith.infer.engine import pick_device
 
     device = pick_device(options.device).type
     machine = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores, {platform.machine()}"

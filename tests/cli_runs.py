@@ -19,9 +19,9 @@ from bertsmith.cli import run
 from small_runs import labelled, texts, tiny_bert
 
 
-def short() -> list[str]:
-    """The flags of a run of four steps, a few milliseconds each."""
-    flags = "--batch-size 8 --max-steps 4 --learning-rate 1e-2 --device cpu --threads 1"
+def short(*, steps: int = 4) -> list[str]:
+    """The flags of a run of few steps, a few milliseconds each."""
+    flags = f"--batch-size 8 --max-steps {steps} --learning-rate 1e-2 --device cpu --threads 1"
     return ["--encoder", str(tiny_bert()), *flags.split()]
 
 

@@ -25,13 +25,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from bertsmith.api import fit_examples, pick_device
 from bertsmith.config import Settings, checked
 from bertsmith.errors import DataError
 from bertsmith.infer import Predictor
+from bertsmith.infer.engine import pick_device
 from bertsmith.records import Place, Row
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
+from bertsmith.training import fit_examples
 from bertsmith.training.events import Said
 
 if TYPE_CHECKING:

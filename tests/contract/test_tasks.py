@@ -14,7 +14,6 @@ import torch
 from torch.testing import assert_close
 
 from bertsmith import tasks
-from bertsmith.api import fit_examples
 from bertsmith.batching import collate
 from bertsmith.checkpoint import load_pretrained
 from bertsmith.config import Settings, checked
@@ -23,6 +22,7 @@ from bertsmith.evaluation import score
 from bertsmith.families import families
 from bertsmith.infer import Predictor
 from bertsmith.records import Place, Row
+from bertsmith.training import fit_examples
 from tiny import Case, bundle_of, cases
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from sklearn.utils import estimator_checks, get_tags
 
 import bertsmith
 from bertsmith import BertClassifier, BertRegressor, Classify, InputError, Regress, Settings
-from bertsmith.api import fit_examples
 from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.families import families
 from bertsmith.records import Place, Row
+from bertsmith.training import fit_examples
 from tiny import PAIRS, TEXTS, Case
 
 if TYPE_CHECKING:

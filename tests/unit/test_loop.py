@@ -13,13 +13,13 @@ import pytest
 import torch
 
 import bertsmith
-from bertsmith.api import fit_examples, train
+from bertsmith.api import train
 from bertsmith.bundle import Bundle
 from bertsmith.config import Settings
 from bertsmith.errors import BundleError, CheckpointError, DataError, InputError, SettingsError, TrainingError
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
-from bertsmith.training import Fit, fit
+from bertsmith.training import Fit, fit, fit_examples
 from bertsmith.training.events import Began, Ended, Said, Saved, Scored, Stepped
 from bertsmith.training.loop import Prepared, _backward
 from small_runs import (
@@ -374,7 +374,7 @@ def test_weights_that_are_not_numbers_leave_no_bundle(tmp_path: Path, monkeypatc
         torch.nn.init.constant_(model.get_parameter("head.output.weight"), math.nan)
         return model, fresh
 
-    monkeypatch.setattr("bertsmith.api.new_model", poisoned)
+    monkeypatch.setattr("bertsmith.training.run.new_model", poisoned)
     settings = settings_of(train=write_tsv(tmp_path / "train.tsv", labelled(20)), out=tmp_path / "out")
     with pytest.raises(TrainingError, match=r"^step 1: the loss is not finite; its rows are .*train\.tsv:\d+, "):
         train("classify", settings)

@@ -42,7 +42,7 @@ def evaluate(
         raise SettingsError(f"--resamples must be at least 0, got {resamples}")
     if predictions is not None:
         check_writable(predictions)  # before the work is done
-    predictor = api.load(model, device=str(api.pick_device(device)), options=options_of(flags))
+    predictor = api.load(model, device=device, options=options_of(flags))
     with show.Watch(quiet=quiet or json) as watch:
         evaluation = api.evaluate(
             predictor,

@@ -60,10 +60,6 @@ class Watch:
         """Whether steps are being taken."""
         return self._training
 
-    def say(self, text: str) -> None:
-        """A remark of the command line's own."""
-        self._line(escape(text))
-
     def _notice(self, event: Event) -> None:
         self._training = isinstance(event, Began) or (self._training and not isinstance(event, Ended))
         # quiet is no progress, but nothing is cut in silence

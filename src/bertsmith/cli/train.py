@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,7 +135,11 @@ def _stop_on_signal(watch: show.Watch) -> Iterator[Any]:
         if not watch.training or (asked.is_set() and number == signal.SIGINT):
             raise KeyboardInterrupt
         asked.set()
-        watch.say("stopping after this step, to save the state; Ctrl-C again stops at once")
+        # print, and what rich shows, may not be entered a second time, and a signal comes in the midst of either
+        with suppress(OSError, ValueError):
+            os.write(
+                sys.stderr.fileno(), b"\nstopping after this step, to save the state; Ctrl-C again stops at once\n"
+            )
 
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set

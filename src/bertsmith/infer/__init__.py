@@ -72,9 +72,8 @@ class Predictor:
         """
         if isinstance(questions, str):
             raise InputError("predict takes a list of texts, got one text; write predict([text])")
-        inputs = self.bundle.task.wanted_inputs()
-        read = {each.name for each in inputs if each.required or not each.needed_to_train}  # never the labels
-        rows = [_row(question, read, Place(f"question {number}")) for number, question in enumerate(questions, 1)]
+        labels = {each.name for each in self.bundle.task.inputs if each.needed_to_train and not each.required}
+        rows = [_row(question, labels, Place(f"question {number}")) for number, question in enumerate(questions, 1)]
         return [answer.prediction for answer in self.stream(rows)]
 
     def stream(self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD) -> Iterator[Answer]:
@@ -89,11 +88,12 @@ class Predictor:
                 yield Answer(row, example, prediction, Length.of(sequences))
 
 
-def _row(question: Question, read: set[str], place: Place) -> Row:
+def _row(question: Question, labels: set[str], place: Place) -> Row:
+    """A row of what was asked, without the labels, which prediction never reads."""
     if isinstance(question, str):
         return Row({"text": question}, place)
     if isinstance(question, Mapping):
-        return Row({name: value for name, value in question.items() if name in read}, place)
+        return Row({name: value for name, value in question.items() if name not in labels}, place)
     if isinstance(question, Sequence) and len(question) == 2:
         return Row({"text": question[0], "text_b": question[1]}, place)
     raise InputError(f"wanted a text, a pair of texts or a mapping, got {question!r}", place=place)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bertsmith.batching import by_budget, collate
+from bertsmith.errors import SettingsError
 from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
@@ -64,3 +65,21 @@ def _by_sequence(model: Model, batch: Batch) -> Iterable[Output]:
             yield {name: values[index] for name, values in named.items()}
         else:
             yield {name: values[start : start + length] for name, values in named.items()}
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that a name asks for; ``auto`` is the first accelerator, or the processor.
+
+    Raises SettingsError if there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise SettingsError(
+            f"device {name!r} cannot be used here: {first}; devices are auto, cpu, cuda, cuda:1, mps …"
+        ) from None
+    return device
