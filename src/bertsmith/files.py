@@ -23,10 +23,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises InputError as `check_writable` does.
     """
     check_writable(path)
-    path = path.resolve()
-    if path.exists() and not path.is_file():
+    device = path.absolute().parts[1:2] == ("dev",)  # /dev/stdout is a link, perhaps to the file it is sent to
+    if device or (path.exists() and not path.is_file()):
         yield path
         return
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -822,6 +822,27 @@ MODELS = [
         "predict model trian.csv",
         "trian.csv: no such file (to answer for it as a text, pipe it in: echo … | bertsmith predict …)",
     ),
+    Case(
+        "column of a text",
+        "predict model good --text body",
+        "--text is about files, and a text was given",
+    ),
+    Case(
+        "text and file",
+        "predict model good --file train.csv",
+        "--file train.csv and 'good' are both given; which is to be answered for?",
+    ),
+    Case(
+        "column kept where the answer is",
+        "predict model train.csv --keep label --out answers.jsonl",
+        "--keep label: every answer has a 'label' of its own "
+        "(evaluate --predictions writes the labels of a file beside the answers)",
+    ),
+    Case(
+        "answers over the questions",
+        "predict model train.csv --out train.csv",
+        "--out train.csv: this is the file to answer for; give another",
+    ),
     Case("missing file by flag", "predict model --file trian", "trian: no such file"),
     Case(
         "null in the middle",

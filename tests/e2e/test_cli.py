@@ -25,6 +25,7 @@ import pytest
 
 from bertsmith import __version__, tasks
 from bertsmith.cli import COMMANDS
+from bertsmith.files import replacing
 from cli_runs import bertsmith, pairs, short, succeed, trained, write_jsonl
 from small_runs import PIECES, labelled, write_tsv
 
@@ -511,6 +512,20 @@ def test_predict_bad_bytes_on_standard_input() -> None:
     assert "<stdin>:2: byte 0xe9 at offset 3 of the line is not UTF-8" in outcome.err
 
 
+def test_predict_keeps_further_columns() -> None:
+    Path("rows.csv").write_text("id,text,url\n7,good,a\n8,bad,b\n", encoding="utf-8")
+    records = succeed("predict", trained("single"), "rows.csv", "--keep", "url, id").records
+    assert [(record["id"], record["url"]) for record in records] == [("7", "a"), ("8", "b")]
+    assert texts_of(records) == ["good", "bad"]
+
+
+@pytest.mark.skipif(not Path("/dev").is_dir(), reason="there is no /dev")
+def test_standard_output_by_name_is_no_file_to_replace() -> None:
+    # it may be a link to the very file that the shell sends it to
+    with replacing(Path("/dev/stdout")) as path:
+        assert path == Path("/dev/stdout")
+
+
 def test_predict_to_a_file() -> None:
     model = trained("single")
     Path("rows.txt").write_text("good\nbad\n", encoding="utf-8")
@@ -533,6 +548,10 @@ def test_predict_to_csv(kind: str) -> None:
     records = succeed("predict", trained(kind), "rows.jsonl").records
     table = list(csv.DictReader(io.StringIO(succeed("predict", trained(kind), "rows.jsonl", "--to", "csv").out)))
     assert texts_of(table) == asked
+    if kind == "single":  # as the name of the file says
+        succeed("predict", trained(kind), "rows.jsonl", "--out", "answers.csv")
+        with Path("answers.csv").open(encoding="utf-8", newline="") as file:
+            assert list(csv.DictReader(file)) == table
     assert [row["truncated"] for row in table] == ["False", "False", "False", "True"]
     for row, record in zip(table, records, strict=True):
         for label, probability in record.get("probabilities", {}).items():

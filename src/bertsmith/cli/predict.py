@@ -6,7 +6,7 @@ import csv
 import json as json_module
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
@@ -57,12 +57,16 @@ def predict(
     if look_ahead < 1:
         raise SettingsError(f"--look-ahead must be at least 1, got {look_ahead}")
     kept = [name.strip() for name in keep.split(",")] if keep else []
+    if file is not None and question is not None:
+        raise SettingsError(f"--file {file} and {question!r} are both given; which is to be answered for?")
     source = str(file) if file is not None else _file_meant(question, second)
-    if kept and source is None:
-        raise SettingsError("--keep names columns of a file, and a text was given")
+    about_files = ["keep"] * bool(kept) + [name for name in flags if name not in options_of(flags)]
+    if about_files and source is None:
+        raise SettingsError(f"--{about_files[0].replace('_', '-')} is about files, and a text was given")
     if out is not None and source is not None and out.exists() and Path(source).exists() and out.samefile(source):
         raise SettingsError(f"--out {out}: this is the file to answer for; give another")
     predictor = api.load(model, device=device, options=options_of(flags))
+    _check_kept(kept, [each.name for each in predictor.bundle.task.inputs])
     with show.Watch(quiet=quiet) as watch:
         if source is None:
             given = {"text": question, "text_b": second}
@@ -85,11 +89,23 @@ def predict(
             write = _csv_writer(stream) if csv_wanted else _jsonl_writer(stream)
             began = time.monotonic()
             for number, answer in enumerate(predictor.stream(rows, look_ahead=look_ahead), start=1):
-                write({**answer.row.values, **answer.prediction.record()})
+                record = answer.prediction.record()
+                if number == 1:
+                    _check_kept(kept, record)
+                write({**answer.row.values, **record})
                 if number % look_ahead == 0:
                     stream.flush()  # whoever reads on gets whole windows at once
                 if number % 256 == 0 and (out is not None or not sys.stdout.isatty()):
                     watch.listen(Predicted(number, None, time.monotonic() - began))
+
+
+def _check_kept(kept: Sequence[str], taken: Container[str]) -> None:
+    for name in kept:
+        if name in taken:
+            raise SettingsError(
+                f"--keep {name}: every answer has a {name!r} of its own "
+                "(evaluate --predictions writes the labels of a file beside the answers)"
+            )
 
 
 def _file_meant(text: str | None, second: str | None) -> str | None:
