@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 # The models of the tests are so small that threads would only wait for each other. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A machine that is busy with something else breaks no property.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # so that tests share `tiny` whatever folder they are in
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -137,3 +137,11 @@ def test_json_that_python_refuses(tmp_path: Path) -> None:
 
 def test_no_objects_are_no_rows(tmp_path: Path) -> None:
     assert error_of(tmp_path, "\n \n") == ": holds no rows"
+
+
+def test_a_key_that_the_first_object_lacks(tmp_path: Path) -> None:
+    """An optional input is found, and read, wherever it first stands."""
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b", "text_b": "c"}\n', encoding="utf-8")
+    inputs = (Input("text", names=("text",)), Input("text_b", names=("text_b",), required=False, needed_to_train=False))
+    assert [row.values for row in open_rows(path, inputs)] == [{"text": "a"}, {"text": "b", "text_b": "c"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bertsmith.data.table import ReadOptions
     from bertsmith.records import Place
 
+_LOOK_AT = 100
 _ONE_A_LINE = "JSONL holds one object a line"
 
 
@@ -40,7 +42,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 @dataclass(frozen=True, slots=True)
 class JsonLines:
-    """A JSONL file. Its columns are the keys of its first object; blank lines hold no row."""
+    """A JSONL file. Its columns are the keys of its first objects; blank lines hold no row."""
 
     source: Source
     columns: Columns
@@ -80,11 +82,23 @@ class JsonLines:
 
 def open_jsonl(source: Source, *, options: ReadOptions, names: frozenset[str]) -> JsonLines:  # noqa: ARG001
     """Opens a JSONL file. Options of delimited files do not concern it."""
-    for line, text in enumerate(source.peek(), 1):
+    keys: dict[str, None] = {}  # in the order of their first appearance
+    first: int | None = None
+    # the first object may lack a key, so more are looked at; but whoever writes to a pipe may wait for an answer
+    for line, text in enumerate(itertools.islice(source.peek(), None if source.once else _LOOK_AT), 1):
         if not text.isspace():
-            keys = tuple(_object(source, line, text))
-            return JsonLines(source, Columns(cells=keys, named=True, place=source.place(line)))
-    raise no_rows(source)
+            try:
+                keys |= dict.fromkeys(_object(source, line, text))
+            except DataError:
+                if first is None:
+                    raise
+                break  # said when the row is read
+            first = first or line
+            if source.once:
+                break
+    if first is None:
+        raise no_rows(source)
+    return JsonLines(source, Columns(cells=tuple(keys), named=True, place=source.place(first)))
 
 
 def _object(source: Source, line: int, text: str) -> dict[str, Any]:
