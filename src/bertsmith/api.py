@@ -12,7 +12,7 @@ import torch
 
 from bertsmith import tasks
 from bertsmith.bundle import Bundle, check_replaceable
-from bertsmith.config import Settings, checked, write_toml
+from bertsmith.config import Settings, write_toml
 from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import (
     BundleError,
@@ -26,6 +26,7 @@ from bertsmith.files import move_folder, sha256, write_text
 from bertsmith.infer import Predictor
 from bertsmith.infer.engine import pick_device
 from bertsmith.records import Input
+from bertsmith.strict import checked
 from bertsmith.training.events import Event, Listener, MetricsFile, Predicted, Said, TensorBoardFile, nobody
 from bertsmith.training.run import fit_examples, say_lengths
 from bertsmith.training.state import read_position

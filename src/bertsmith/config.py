@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from bertsmith import tasks
 from bertsmith.data import ReadOptions
 from bertsmith.errors import SettingsError, listed, nearest
+from bertsmith.strict import Strict, checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +28,10 @@ def _text_of_path(value: Any) -> Any:
 FilePath = Annotated[Path, Field(strict=False)]
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """Everything about a run but the task's own options. Every default is the literature's; docs/settings.md tells."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     train: FilePath | None = Field(
         default=None, description="the rows to learn from: .csv, .tsv, .jsonl, .parquet (also .gz)"
@@ -116,6 +117,18 @@ class Settings(BaseModel):
     )
     tensorboard: bool = Field(default=False, description="write TensorBoard events beside metrics.jsonl, too")
 
+    @classmethod
+    def hint(cls, name: str) -> str:
+        """Where a name belongs that is no setting of every run."""
+        for kind in map(tasks.task_class, tasks.names()):
+            if name in kind.options():
+                return f"; it is an option of the task, as in {kind.__name__}({name}=…)"
+            if name in (each.name for each in kind.inputs):
+                return f"; a column is named as in columns={{{name!r}: 'COLUMN'}}"
+        if name == "preset":
+            return f"; a preset's settings are given by name, as in **PRESETS['stable'] of {__name__}"
+        return super().hint(name)
+
     @property
     def reading(self) -> ReadOptions:
         """How the files are read."""
@@ -127,8 +140,6 @@ class Settings(BaseModel):
             encoding=self.encoding,
         )
 
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 # Sets of settings under one name; what is given beside a preset goes before it.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -176,7 +187,9 @@ def resolve(values: Mapping[str, Any], *, source: str = "") -> tuple[Task[Any, A
             raise SettingsError(f"{at}{name} must be a column's name or its number, got {column!r}")
         columns[name] = str(column)
     known = {*Settings.model_fields, *kind.options(), *(item.name for item in kind.inputs), "task", "preset"}
-    for name in values:
+    for name, value in values.items():
+        if name not in Settings.model_fields and isinstance(value, dict):
+            raise SettingsError(f"{at}[{name}] is a table; settings stand at the top of the file, in none")
         if name not in Settings.model_fields:
             raise SettingsError(f"{at}unknown setting {name!r}{nearest(name, known)}")
     return checked(kind, options, at=at), checked(Settings, {**values, "columns": columns}, at=at)
@@ -225,29 +238,3 @@ def _toml(value: Any) -> str:
             return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
         case _:
             raise TypeError(f"no TOML for {value!r}")
-
-
-def checked(model: type[ModelT], values: Mapping[str, Any], *, at: str = "") -> ModelT:
-    """The model with these values. Raises SettingsError for the first wrong one: its name, what is allowed, what is."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        errors = error.errors()
-        first = errors[0]
-        name = ".".join(str(part) for part in first["loc"][:1])
-        if first["type"] == "missing":
-            raise SettingsError(f"{at}'{name}' is missing") from None
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(f"{at}unknown setting {name!r}{nearest(name, model.model_fields)}") from None
-        # where a setting may be of several kinds, what each of them allows
-        allowed = dict.fromkeys(_allowed(each) for each in errors if each["loc"][:1] == first["loc"][:1])
-        raise SettingsError(f"{at}{name} must be {' or '.join(allowed)}, got {first['input']!r}") from None
-
-
-def _allowed(error: Mapping[str, Any]) -> str:
-    """What may stand after "must be", from one of pydantic's errors."""
-    if error["type"] == "path_type":
-        return "a valid path"
-    if error["type"] == "string_too_short":
-        return f"at least {error['ctx']['min_length']} character long"
-    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("must be ")

@@ -25,11 +25,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from bertsmith.config import Settings, checked
+from bertsmith.config import Settings
 from bertsmith.errors import DataError
 from bertsmith.infer import Predictor
 from bertsmith.infer.engine import pick_device
 from bertsmith.records import Place, Row
+from bertsmith.strict import checked
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
 from bertsmith.training import fit_examples

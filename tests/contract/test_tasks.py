@@ -16,12 +16,13 @@ from torch.testing import assert_close
 from bertsmith import tasks
 from bertsmith.batching import collate
 from bertsmith.checkpoint import load_pretrained
-from bertsmith.config import Settings, checked
+from bertsmith.config import Settings
 from bertsmith.errors import BertsmithError, DataError
 from bertsmith.evaluation import score
 from bertsmith.families import families
 from bertsmith.infer import Predictor
 from bertsmith.records import Place, Row
+from bertsmith.strict import checked
 from bertsmith.training import fit_examples
 from tiny import Case, bundle_of, cases
 

@@ -131,3 +131,41 @@ def test_half_a_surrogate_pair_is_named_by_its_row(encoder: Path, rows: Path) ->
 )
 def test_parts_keep_within_the_budget(tokens: list[int], parts: list[list[int]]) -> None:
     assert [list(part) for part in within(range(len(tokens)), tokens, most_tokens=6)] == parts
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (Settings, {"learning_rte": 1e-4}, "unknown setting 'learning_rte'; did you mean 'learning_rate'?"),
+        (Settings, {"epochs": -1}, "epochs must be greater than 0, got -1"),
+        (Settings, {"freeze": "encodr"}, "freeze must be a valid integer or 'encoder', got 'encodr'"),
+        (Settings, {"overlap": 3}, "'overlap'; it is an option of the task, as in Classify(overlap=…)"),
+        (Settings, {"text": "a"}, "'text'; a column is named as in columns={'text': 'COLUMN'}"),
+        (bertsmith.Classify, {"class_wieghts": "none"}, "'class_wieghts'; did you mean 'class_weights'?"),
+    ],
+)
+def test_wrong_settings_are_told_in_python_as_on_the_command_line(
+    kind: type[Any], values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        kind(**values)
+    assert message in str(caught.value)
+
+
+def test_empty_texts_are_said_before_training(encoder: Path, rows: Path) -> None:
+    rows.write_text("text\tlabel\nA fine film\tpos\n \tneg\n", encoding="utf-8")
+    events: list[Any] = []
+    bertsmith.train(
+        "classify",
+        Settings(train=rows, dev=rows, encoder=str(encoder), out=rows.parent / "run", max_steps=1),
+        listen=events.append,
+    )
+    said = [event.text for event in events if getattr(event, "warning", False)]
+    assert f"train: 1 rows hold an empty text, the first of them {rows}:3" in said
+
+
+def test_a_target_that_no_float32_can_square_is_named(encoder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "numbers.tsv"
+    path.write_text("text\tlabel\nA\t1\nB\t1e308\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"numbers\.tsv:3: label '1e308' is too large: at most 1e\+15"):
+        bertsmith.train("regress", Settings(train=path, encoder=str(encoder), out=tmp_path / "run"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -105,13 +108,15 @@ def demo(
     if json:
         show.print_json(scores)
         return
+    # the demo may have been started by its path, without the folder of scripts on PATH
+    program = "bertsmith" if shutil.which("bertsmith") else os.path.relpath(sys.argv[0])
     console.print(f"\nDone in {time.monotonic() - began:.0f} s. Try next:", markup=False)
     for line in (
         *(sample.prediction(out / sample.task) for sample in SAMPLES if sample.task in scores),
         "bertsmith train classify --train YOUR.csv --out runs/mine     (columns text and label; or --text and --label)",
         "bertsmith train classify --help",
     ):
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line.replace('bertsmith ', f'{program} ', 1)}", markup=False)
 
 
 def _short(record: dict[str, Any]) -> str:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeV
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bertsmith.errors import CheckpointError, SettingsError, listed, nearest
+from bertsmith.strict import Strict
 
 if TYPE_CHECKING:
     import torch
@@ -61,15 +62,13 @@ def learned(default: Any) -> Any:
     return Field(default=default, json_schema_extra={"learned": True})
 
 
-class Task(BaseModel, Generic[ExampleT, PredictionT]):
+class Task(Strict, Generic[ExampleT, PredictionT]):
     """One use of an encoder: its options and what it learned from the data, frozen.
 
     name: as on the command line. head_kind: which of a family's head forms it takes. inputs: what it reads from a
     row. scores: their names. tuned_on_dev: options that ask for dev rows.
     Every example has a `target` (None where its row has none) and a `place`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -93,6 +92,10 @@ class Task(BaseModel, Generic[ExampleT, PredictionT]):
     def check(self, examples: Sequence[ExampleT]) -> None:
         """Raises DataError for the first example whose target this task, having learned, does not know."""
         raise NotImplementedError
+
+    def remarks(self, examples: Sequence[ExampleT]) -> Sequence[str]:
+        """What to warn of in a set of examples before it is used."""
+        return ()
 
     def encode(self, examples: Sequence[ExampleT], tokenizer: Tokenizer, *, max_length: int) -> list[list[Encoded]]:
         """The sequences of every example, `owner` being its position: one, or several windows of a long text."""

@@ -96,6 +96,14 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
             place=row.place,
         )
 
+    def remarks(self, examples: Sequence[TextExample[TargetT]]) -> Sequence[str]:
+        blank = [
+            each for each in examples if not each.text.strip() or (each.text_b is not None and not each.text_b.strip())
+        ]
+        if not blank:
+            return ()
+        return (f"{len(blank):,} rows hold an empty text, the first of them {blank[0].place}",)
+
     def encode(
         self, examples: Sequence[TextExample[TargetT]], tokenizer: Tokenizer, *, max_length: int
     ) -> list[list[Encoded]]:

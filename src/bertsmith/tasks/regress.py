@@ -41,6 +41,10 @@ class Estimate:
         return {"value": self.value, "truncated": True} if self.truncated else {"value": self.value}
 
 
+# Squares and sums of targets must stay within float32.
+LARGEST = 1e15
+
+
 class Regress(TextTask[float, Estimate]):
     """One text or a pair → a number: squared error on standardised targets, answers in the data's units."""
 
@@ -70,7 +74,10 @@ class Regress(TextTask[float, Estimate]):
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise DataError(f"label {value!r} is not a finite number, as 'regress' needs", place=row.place)
+            comma = "; a decimal comma? write a point" if isinstance(value, str) and "," in value else ""
+            raise DataError(f"label {value!r} is not a finite number, as 'regress' needs{comma}", place=row.place)
+        if abs(number) > LARGEST:
+            raise DataError(f"label {value!r} is too large: at most {LARGEST:g} either way", place=row.place)
         return number
 
     def learn(self, examples: Sequence[TextExample[float]]) -> Self:

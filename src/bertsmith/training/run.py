@@ -139,6 +139,8 @@ def _prepared(
 ) -> Prepared:
     """Examples with their sequences; says how many rows and tokens exceed the limit."""
     prepared = Prepared(examples, task.encode(examples, pretrained.tokenizer, max_length=max_length))
+    for remark in task.remarks(examples):
+        listen(Said(f"{name}: {remark}", warning=True))
     say_lengths(name, [Length.of(sequences) for sequences in prepared.encoded], max_length, listen)
     return prepared
 
