@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bertsmith import tasks
@@ -54,4 +55,9 @@ def reading_of(flags: Mapping[str, Any]) -> ReadOptions:
 
 def _inputs() -> dict[str, Input]:
     """The inputs of all tasks: which task a model is of is not known before it is opened."""
-    return {each.name: each for name in tasks.names() for each in tasks.task_class(name).inputs}
+    inputs: dict[str, Input] = {}
+    for each in (each for name in tasks.names() for each in tasks.task_class(name).inputs):
+        if each.name in inputs and inputs[each.name].help != each.help:  # it means another thing to each task
+            each = replace(each, help=f"the column of the {each.name}")
+        inputs[each.name] = each
+    return inputs

@@ -25,11 +25,19 @@ MOST_LABELS = 25
 
 
 def stderr() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """For progress and warnings."""
+    return _console(stderr=True)
 
 
 def stdout() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    """For results."""
+    return _console(stderr=False)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    console.soft_wrap = not console.is_terminal  # a terminal breaks lines between words, a file not at all
+    return console
 
 
 def print_json(record: Any) -> None:
@@ -151,16 +159,18 @@ class Watch:
 
 
 def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    """A bar that is gone when it ends; on a narrow terminal the numbers alone, which tell more."""
+    columns = [MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True)]
+    if console.width >= 100:
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns[:2],
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            columns[2],
+        ]
+    return Progress(*columns, console=console, transient=True)
 
 
 def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:
