@@ -265,11 +265,20 @@ def test_colours_on_a_terminal_unless_they_are_not_wanted(no_color: bool, monkey
     assert bool(re.search(r"\x1b\[3\dm", outcome.err)) != no_color
 
 
-def test_a_bar_on_a_terminal(train_tsv: Path) -> None:
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        ("120", r"training ━+ 4/4 loss \d\.\d{4}  [\d,]+ tokens/s .* left "),
+        ("60", r"4/4 loss \d\.\d{4}  [\d,]+ tokens/s "),
+    ],
+)
+def test_a_bar_on_a_terminal(train_tsv: Path, columns: str, line: str) -> None:
     pty = pytest.importorskip("pty", reason="there are no terminals to test with here")
     ours, theirs = pty.openpty()
     command = [*PYTHON, "train", "classify", "--train", str(train_tsv), *short(), "--out", "run"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment(TERM="xterm")) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs, env=environment(TERM="xterm", COLUMNS=columns)
+    ) as process:
         os.close(theirs)
         shown = b"".join(_read_terminal(ours)).decode()
         assert process.stdout is not None
@@ -277,7 +286,7 @@ def test_a_bar_on_a_terminal(train_tsv: Path) -> None:
     os.close(ours)
     assert process.returncode == 0, shown
     plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
-    assert re.search(r"training ━+ 4/4 loss \d\.\d{4} ", plain), plain
+    assert re.search(line, plain), plain
     assert "\x1b" not in result, "the result goes into a pipe"
     assert "saved run" in result
 
@@ -636,7 +645,8 @@ def roomy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_demo(roomy_encoder: Path) -> None:
+def test_demo(roomy_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: "/somewhere/on/the/path/bertsmith")
     out = succeed("demo", "--encoder", roomy_encoder, "--out", "shown", "--quiet").out
     _, proposed = out.split("Try next:")
     commands = [line.strip() for line in proposed.splitlines() if line.strip()]
@@ -651,6 +661,13 @@ def test_demo(roomy_encoder: Path) -> None:
     record = succeed("demo", "--encoder", roomy_encoder, "--out", "shown", "--task", "classify", "--json").record
     assert record.keys() == {"classify"}
     _check_scores(record["classify"])
+
+
+def test_demo_started_by_its_path_proposes_that_path(roomy_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(sys, "argv", [str(Path.cwd() / ".venv" / "bin" / "bertsmith"), "demo"])
+    out = succeed("demo", "--encoder", roomy_encoder, "--out", "shown", "--task", "regress", "--quiet").out
+    assert ".venv/bin/bertsmith predict shown/regress" in out
 
 
 def test_demo_of_one_task_proposes_only_what_is_there(roomy_encoder: Path) -> None:
