@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertsmith import __version__, tasks
-from bertsmith.cli import COMMANDS
+from bertsmith.cli import COMMANDS, run
 from bertsmith.files import replacing
 from cli_runs import bertsmith, pairs, short, succeed, trained, write_jsonl
 from small_runs import PIECES, labelled, write_tsv
@@ -680,3 +680,12 @@ def test_the_samples_are_where_the_demo_looks() -> None:
     for task in tasks.names():
         folder = files("bertsmith") / "data" / "samples" / task
         assert {"train.tsv", "dev.tsv"} <= {path.name for path in folder.iterdir()}
+
+
+def test_an_interruption_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bertsmith.cli.tasks.all_tasks.names", interrupted)
+    assert run(["tasks"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"

@@ -26,7 +26,11 @@ def parse(function: Callable[..., None], name: str, arguments: Sequence[str]) ->
     Raises SettingsError for arguments that it does not take, with the nearest flag.
     """
     app = cyclopts.App(
-        name=f"bertsmith {name}", help_format="plaintext", version_flags=[], result_action="return_value"
+        name=f"bertsmith {name}",
+        help_format="plaintext",
+        version_flags=[],
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,  # it would leave without a word
     )
     app.default(function)
     arguments = list(arguments)
