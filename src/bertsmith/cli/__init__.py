@@ -61,8 +61,8 @@ def run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         return _fail(f"unknown command {name!r}; the commands are {', '.join(COMMANDS)}{nearest(name, COMMANDS)}", 2)
-    # Threads that wait should sleep, not spin: beside any other busy program, spinning made a step on two cores nine
-    # times slower, and alone it gained nothing. OpenMP reads this when torch is imported.
+    # Threads that wait should sleep, not spin: beside another busy program, spinning made a step on two cores up to
+    # nine times slower, and alone it gained nothing. OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         importlib.import_module(f"bertsmith.cli.{name}").run(rest)
