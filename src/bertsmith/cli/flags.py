@@ -105,12 +105,10 @@ def with_flags(function: Callable[..., None], parameters: Sequence[inspect.Param
     return wrapped
 
 
-def of_settings(fields: Mapping[str, FieldInfo], *, group: str, without: Sequence[str] = ()) -> list[inspect.Parameter]:
+def of_settings(fields: Mapping[str, FieldInfo], *, group: str) -> list[inspect.Parameter]:
     """A flag for every field of a settings model; its help is the field's description with the default."""
     flags = []
     for name, field in fields.items():
-        if name in without:
-            continue
         help_text = field.description or ""
         if field.default not in (None, (), False) and "left out" not in help_text:
             help_text += f" [default: {field.default}]"

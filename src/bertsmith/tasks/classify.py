@@ -209,7 +209,6 @@ class Classify(TextTask[Labels, Classification]):
             target_RC = torch.zeros_like(logits_RC)
             for row, example in enumerate(batch.examples):
                 target_RC[row, [number_of[label] for label in example.target]] = 1.0
-            target_RC = target_RC * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
             weight_C = self._weights().to(logits_RC.device)
             total = F.binary_cross_entropy_with_logits(logits_RC, target_RC, pos_weight=weight_C, reduction="sum")
             return Loss(total, targets=target_RC.numel())
