@@ -167,7 +167,7 @@ def new_model(
     """
     form = pretrained.family.heads[task.head_kind]
     config = pretrained.config
-    share = head_dropout(pretrained.raw_config, form, config.dropout) if dropout is None else dropout
+    share = head_dropout(pretrained.raw_config, form, config.dropout, chosen=dropout)
     with torch.random.fork_rng(devices=[]):  # torch sets new modules at random before we do
         head = task.head(config, form, dropout=share)
     task.start_head(head, deviation=config.initializer_range, generator=generator)
@@ -197,8 +197,14 @@ def check_replaceable(folder: Path) -> None:
         )
 
 
-def head_dropout(raw_config: Mapping[str, Any], form: HeadForm, otherwise: float) -> float:
-    """The dropout inside a head, as config.json says or as the encoder's."""
+def head_dropout(
+    raw_config: Mapping[str, Any], form: HeadForm, otherwise: float, *, chosen: float | None = None
+) -> float:
+    """The dropout inside a head: as chosen, as config.json says or as the encoder's; 0 where the family has none."""
+    if form.dropout_key is None:
+        return 0.0
+    if chosen is not None:
+        return chosen
     share = raw_config.get(form.dropout_key)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
         return otherwise

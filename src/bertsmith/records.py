@@ -17,21 +17,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row was read: ``train.tsv:17``. Lines count from 1; None where a source has no lines."""
+    """Where a row was read: ``train.tsv:17``. Lines count from 1; None where a source has no lines.
+
+    path: where in a line's or a file's JSON: ``dev.json:data[0].paragraphs[3].qas[1]``.
+    """
 
     source: str
     line: int | None = None
+    path: str = ""
 
     def __str__(self) -> str:
-        return self.source if self.line is None else f"{self.source}:{self.line}"
+        return ":".join(str(part) for part in (self.source, self.line, self.path) if part not in (None, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file, its values under the names of the task's inputs (``text``, ``text_b``, ``label`` …)."""
+    """One row of a file, its values under the names of the task's inputs (``text``, ``text_b``, ``label`` …).
+
+    lines: of a row that takes many lines, one an item (a sentence, a word a line), the line of each item.
+    """
 
     values: Mapping[str, Any]
     place: Place
+    lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Input:
 
     names: the column names by which it is found when the user names no column, best first, lower case.
     required: reading fails without it. needed_to_train: reading for training or scoring fails without it.
+    or_else: another input of the task that does as well; one of the two is enough.
     """
 
     name: str
@@ -47,6 +56,7 @@ class Input:
     required: bool = True
     needed_to_train: bool = True
     help: str = ""
+    or_else: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,10 @@ class Encoded:
     spans: int32 [n, 2], half-open character spans in the text that the piece comes from, (-1, -1) for special
     tokens; None unless asked for. owner: the position of the example among those encoded.
     cut: how many pieces of the text were left out to keep within the limit.
+    body: the half-open range of the last text's pieces in `ids` (the text itself, or the second of a pair).
+    offset: how many pieces of the last text stand before this sequence's, in windows before it.
+    anchors: int32 [n, 2], the items that a task answers for in this sequence (words to be tagged): the item's number
+    in its example, and the position of a piece that stands for it; None for tasks that answer for whole texts.
     """
 
     ids: NDArray[np.int32]
@@ -64,6 +78,9 @@ class Encoded:
     owner: int
     cut: int = 0
     spans: NDArray[np.int32] | None = None
+    body: tuple[int, int] = (0, 0)
+    offset: int = 0
+    anchors: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

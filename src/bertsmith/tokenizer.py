@@ -120,23 +120,26 @@ class _Frame:
     def __len__(self) -> int:
         return len(self.before) + len(self.between) + len(self.after)
 
-    def around(self, first: _Pieces, last: _Pieces, *, owner: int, cut: int, spans: bool) -> Encoded:
+    def around(self, first: _Pieces, last: _Pieces, *, owner: int, cut: int, spans: bool, offset: int = 0) -> Encoded:
         """The whole sequence. A single text stands as `last`, after an empty `first`."""
         ids = [*self.before, *first.ids, *self.between, *last.ids, *self.after]
         middle = len(self.before) + len(first)
+        body = middle + len(self.between), len(ids) - len(self.after)
         spans_N2 = None
         if spans:
             assert first.spans is not None
             assert last.spans is not None
             spans_N2 = np.full((len(ids), 2), -1, dtype=np.int32)
             spans_N2[len(self.before) : middle] = first.spans
-            spans_N2[middle + len(self.between) : len(ids) - len(self.after)] = last.spans
+            spans_N2[slice(*body)] = last.spans
         return Encoded(
             ids=np.array(ids, dtype=np.int32),
             second=len(ids) if self.second is None else middle + self.second,
             owner=owner,
             cut=cut,
             spans=spans_N2,
+            body=body,
+            offset=offset,
         )
 
 
@@ -266,9 +269,19 @@ class Tokenizer:
             cut = len(first) - len(repeated)
             length = room - len(repeated)
             starts = [0] if len(last) <= length else range(0, len(last) - overlap, length - overlap)
-            parts = [last.part(start, start + length) for start in starts]
-            whole = [frame.around(repeated, part, owner=owner, cut=cut, spans=spans) for part in parts]
-            windows.append(whole)
+            windows.append(
+                [
+                    frame.around(
+                        repeated,
+                        last.part(start, start + length),
+                        owner=owner,
+                        cut=cut,
+                        spans=spans,
+                        offset=start,
+                    )
+                    for start in starts
+                ]
+            )
         return windows
 
     def save(self, folder: Path) -> None:

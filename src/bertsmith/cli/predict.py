@@ -69,10 +69,9 @@ def predict(
     _check_kept(kept, [each.name for each in predictor.bundle.task.inputs])
     with show.Watch(quiet=quiet) as watch:
         if source is None:
-            given = {"text": question, "text_b": second}
-            rows: Iterable[Row] = [
-                Row({name: value for name, value in given.items() if value is not None}, Place("the text given"))
-            ]
+            assert question is not None, "what is no file is a text"
+            asked = question if second is None else (question, second)
+            rows: Iterable[Row] = [predictor.bundle.task.ask(asked, Place("the text given"))]
         else:
             opened = api.rows_for(
                 predictor.bundle,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bertsmith.errors import DataError, SettingsError, listed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bertsmith.records import Input, Place, Row
 
@@ -100,7 +100,7 @@ def choose(
             if guess is not None:
                 found[item.name] = guess
 
-    missing = [item for item in wanted if item.name in required - found.keys()]
+    missing = [item for item in wanted if item.name in required - found.keys() and item.or_else not in found]
     if missing:
         raise _missing(columns, missing, found)
     return tuple(
@@ -109,7 +109,7 @@ def choose(
             column=columns.cells[found[item.name]] if columns.named else str(found[item.name] + 1),
             position=found[item.name],
             guessed=item.name not in requested,
-            required=item.name in required,
+            required=item.name in required and item.or_else not in found,
         )
         for item in wanted
         if item.name in found
@@ -191,8 +191,8 @@ def _only(columns: Columns, name: str, found: Sequence[int]) -> int:
 
 
 def _missing(columns: Columns, missing: Sequence[Input], found: Mapping[str, int]) -> DataError:
-    what = " and ".join(f"{item.name} (looked for {listed(item.names or (item.name,))})" for item in missing)
-    flags = " ".join(f"{_flag(item.name)} {'NAME' if columns.named else 'NUMBER'}" for item in missing)
+    what = _joined(missing, " and ", lambda item: f"{item.name} (looked for {listed(item.names or (item.name,))})")
+    flags = _joined(missing, " ", lambda item: f"{_flag(item.name)} {'NAME' if columns.named else 'NUMBER'}")
     if columns.named:
         free = [cell for position, cell in enumerate(columns.cells) if position not in found.values()]
         hints = (nearest(name, free) for item in missing for name in (*item.names, item.name))
@@ -207,6 +207,15 @@ def _missing(columns: Columns, missing: Sequence[Input], found: Mapping[str, int
     else:
         message = f"there is no column for {what}; {_no_header(columns)}: {flags}"
     return DataError(message, place=columns.place)
+
+
+def _joined(missing: Sequence[Input], between: str, shown: Callable[[Input], str]) -> str:
+    """Missing inputs for a message, with ``or`` between two of which one is enough."""
+    text = ""
+    for number, item in enumerate(missing):
+        alternative = number > 0 and missing[number - 1].or_else == item.name
+        text += (" or " if alternative else between) * (number > 0) + shown(item)
+    return text
 
 
 def _no_header(columns: Columns) -> str:

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from bertsmith.data.source import Source
     from bertsmith.data.table import ReadOptions
 
-_TEXT, _TEXT_B = "text", "text_b"
+# Two texts a line, of a task that has an input of the second name.
+_PAIRS = (("question", "passage"), ("text", "text_b"))
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A file of texts. Where the task reads a `text_b`, a line with exactly one tab is a text and its text_b.
+    """A file of texts. Where the task reads two, as text and text_b, a line with exactly one tab is both.
 
     Any other line is a text as it stands, tabs included.
     """
@@ -36,7 +37,7 @@ class Lines:
         return "one text a line"
 
     def rows(self, choices: Sequence[Choice]) -> Iterator[Row]:
-        pairs = any(choice.column == _TEXT_B for choice in choices)
+        pairs = any(choice.position == 1 for choice in choices)
         for number, line in enumerate(self.source.lines(), 1):
             text = without_end(line)
             parts = text.split("\t") if pairs and text.count("\t") == 1 else [text]
@@ -46,14 +47,14 @@ class Lines:
                     values[choice.input] = parts[choice.position]
                 elif choice.required:
                     found = f"{text.count(chr(9))} tabs on the line"
-                    message = f"{found}, expected exactly one, between {_TEXT} and {choice.input}"
+                    message = f"{found}, expected exactly one, between {self.columns.cells[0]} and {choice.input}"
                     raise DataError(message, place=self.source.place(number))
             yield Row(values, self.source.place(number))
 
 
 def open_lines(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Lines:  # noqa: ARG001
-    """Opens a file of texts. It has the columns text and, for a task that reads one, text_b."""
+    """Opens a file of texts. It has the columns text and text_b, or the two texts of the task; or text alone."""
     if next(source.peek(), None) is None:
         raise no_rows(source)
-    cells = (_TEXT, _TEXT_B) if _TEXT_B in names else (_TEXT,)
+    cells = next((pair for pair in _PAIRS if pair[1] in names), ("text",))
     return Lines(source, Columns(cells=cells, named=True, place=source.place()))

@@ -25,13 +25,14 @@ class HeadForm:
     """How a family's own models build a kind of head, so that a bundle opens in transformers with equal answers.
 
     architecture: the class in transformers. names: our module → its module in the checkpoint.
+    activation: of the head's dense layer, if it has one. dropout_key: of config.json; None for no dropout.
     pretrained: those of our modules that pretraining already made (BERT's pooler).
     """
 
     architecture: str
     names: Mapping[str, str]
-    activation: str
-    dropout_key: str
+    dropout_key: str | None
+    activation: str = "tanh"
     dropout_before: bool = False
     pretrained: tuple[str, ...] = ()
 

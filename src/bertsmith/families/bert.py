@@ -70,6 +70,12 @@ FAMILIES = (
                 dropout_key="classifier_dropout",
                 pretrained=("dense",),
             ),
+            "token": HeadForm(
+                architecture="BertForTokenClassification",
+                names={"output": "classifier"},
+                dropout_key="classifier_dropout",
+            ),
+            "span": HeadForm(architecture="BertForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key=None),
         },
         known=("bert.pooler.", "cls.", "classifier.", "qa_outputs.", "bert.embeddings.position_ids"),
     ),

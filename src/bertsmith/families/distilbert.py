@@ -42,6 +42,12 @@ FAMILIES = (
                 activation="relu",
                 dropout_key="seq_classif_dropout",
             ),
+            "token": HeadForm(
+                architecture="DistilBertForTokenClassification", names={"output": "classifier"}, dropout_key="dropout"
+            ),
+            "span": HeadForm(
+                architecture="DistilBertForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key="qa_dropout"
+            ),
         },
         known=(
             "vocab_",

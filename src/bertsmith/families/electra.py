@@ -19,6 +19,14 @@ FAMILIES = (
                 dropout_key="classifier_dropout",
                 dropout_before=True,
             ),
+            "token": HeadForm(
+                architecture="ElectraForTokenClassification",
+                names={"output": "classifier"},
+                dropout_key="classifier_dropout",
+            ),
+            "span": HeadForm(
+                architecture="ElectraForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key=None
+            ),
         },
         known=(
             "generator_predictions.",

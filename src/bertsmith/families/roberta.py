@@ -20,6 +20,14 @@ def _family(model_type: str, *, class_name: str, vocabulary: int) -> Family:
                 dropout_key="classifier_dropout",
                 dropout_before=True,
             ),
+            "token": HeadForm(
+                architecture=f"{class_name}ForTokenClassification",
+                names={"output": "classifier"},
+                dropout_key="classifier_dropout",
+            ),
+            "span": HeadForm(
+                architecture=f"{class_name}ForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key=None
+            ),
         },
         # its pooler is never pretrained (there is no next-sentence prediction), so no head starts from it
         known=(

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from bertsmith.bundle import Bundle
 from bertsmith.errors import InputError
 from bertsmith.infer.engine import predict_encoded
-from bertsmith.records import Place, Row
+from bertsmith.records import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import torch
 
-    from bertsmith.records import Encoded
-
-# What a library user may ask about: a text, a pair of texts, or the task's inputs by name.
-Question: TypeAlias = str | tuple[str, str] | Mapping[str, Any]
+    from bertsmith.records import Encoded, Row
+    from bertsmith.tasks import Question
 
 
 # Rows read ahead, so that sequences of like length can share a batch.
@@ -72,8 +70,8 @@ class Predictor:
         """
         if isinstance(questions, str):
             raise InputError("predict takes a list of texts, got one text; write predict([text])")
-        labels = {each.name for each in self.bundle.task.inputs if each.needed_to_train and not each.required}
-        rows = [_row(question, labels, Place(f"question {number}")) for number, question in enumerate(questions, 1)]
+        ask = self.bundle.task.ask
+        rows = [ask(question, Place(f"question {number}")) for number, question in enumerate(questions, 1)]
         return [answer.prediction for answer in self.stream(rows)]
 
     def stream(self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD) -> Iterator[Answer]:
@@ -86,14 +84,3 @@ class Predictor:
             predictions = predict_encoded(bundle.task, bundle.model, examples, encoded)
             for row, example, sequences, prediction in zip(window, examples, encoded, predictions, strict=True):
                 yield Answer(row, example, prediction, Length.of(sequences))
-
-
-def _row(question: Question, labels: set[str], place: Place) -> Row:
-    """A row of what was asked, without the labels, which prediction never reads."""
-    if isinstance(question, str):
-        return Row({"text": question}, place)
-    if isinstance(question, Mapping):
-        return Row({name: value for name, value in question.items() if name not in labels}, place)
-    if isinstance(question, Sequence) and len(question) == 2:
-        return Row({"text": question[0], "text_b": question[1]}, place)
-    raise InputError(f"wanted a text, a pair of texts or a mapping, got {question!r}", place=place)

@@ -70,6 +70,24 @@ class SequenceHead(Head):
         self._scale, self._shift = 1.0, 0.0
 
 
+class TokenHead(Head):
+    """Reads every token: dropout, linear (Devlin et al. 2019, §4.2 for spans, §5.3 for tags).
+
+    For spans it has two outputs, the scores of a token as start and as end, each with weights of its own.
+    """
+
+    reads = Reads.ALL
+
+    def __init__(self, *, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width, outputs)
+
+    def forward(self, hidden_TD: Tensor, layout: Layout) -> dict[str, Tensor]:
+        """``{"logits": [T, O]}``."""
+        return {"logits": self.output(self.dropout(hidden_TD))}
+
+
 class Model(nn.Module):
     """An encoder and the head that reads it."""
 

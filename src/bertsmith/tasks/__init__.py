@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bertsmith.errors import CheckpointError, SettingsError, listed, nearest
+from bertsmith.errors import CheckpointError, InputError, SettingsError, listed, nearest
+from bertsmith.records import Row
 from bertsmith.strict import Strict
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bertsmith.families import HeadForm
     from bertsmith.nn.encoder import EncoderConfig
     from bertsmith.nn.heads import Head
-    from bertsmith.records import Encoded, Input, Row
+    from bertsmith.records import Encoded, Input, Place
     from bertsmith.tokenizer import Tokenizer
 
 ExampleT = TypeVar("ExampleT")
@@ -39,6 +40,8 @@ PredictionT = TypeVar("PredictionT")
 # Row numbers (with repeats, as a bootstrap draws them) to the scores of those rows; None where one is undefined.
 Scorer: TypeAlias = Callable[[NDArray[np.int64]], Mapping[str, float | None]]
 Output: TypeAlias = Mapping[str, NDArray[np.float32]]
+# What a library user may ask about: a text, several (a pair, a question and its passage), or a task's inputs by name.
+Question: TypeAlias = str | Sequence[str] | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,14 @@ class Loss:
 
     total: Tensor
     targets: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The sequences of every example that are trained on, none of some examples; and what to say of the choice."""
+
+    encoded: Sequence[Sequence[Encoded]]
+    remarks: Sequence[str] = ()
 
 
 def option(default: Any, help: str, *, at_use: bool = False, **bounds: Any) -> Any:  # noqa: A002
@@ -66,7 +77,8 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     """One use of an encoder: its options and what it learned from the data, frozen.
 
     name: as on the command line. head_kind: which of a family's head forms it takes. inputs: what it reads from a
-    row. scores: their names. tuned_on_dev: options that ask for dev rows.
+    row. asked: the inputs that unnamed texts are, in their order. scores: their names. tuned_on_dev: options that ask
+    for dev rows.
     Every example has a `target` (None where its row has none) and a `place`.
     """
 
@@ -74,12 +86,28 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     summary: ClassVar[str]
     head_kind: ClassVar[str]
     inputs: ClassVar[tuple[Input, ...]]
+    asked: ClassVar[tuple[str, ...]]
     scores: ClassVar[tuple[str, ...]]
     tuned_on_dev: ClassVar[tuple[str, ...]] = ()
 
     def read(self, row: Row) -> ExampleT:
         """A typed example of a row; its target is None where the row has none. May raise DataError."""
         raise NotImplementedError
+
+    @classmethod
+    def ask(cls, question: Question, place: Place) -> Row:
+        """A row of what a library user asks, without the targets, which prediction never reads.
+
+        Raises InputError, naming the place, for what is no question.
+        """
+        if isinstance(question, Mapping):
+            targets = {each.name for each in cls.inputs if each.needed_to_train and not each.required}
+            return Row({name: value for name, value in question.items() if name not in targets}, place)
+        texts = (question,) if isinstance(question, str) else question
+        if not isinstance(texts, Sequence) or not 0 < len(texts) <= len(cls.asked):
+            wanted = "a text" if len(cls.asked) == 1 else f"a text or {len(cls.asked)} texts ({', '.join(cls.asked)})"
+            raise InputError(f"wanted {wanted} or a mapping, got {question!r}", place=place)
+        return Row(dict(zip(cls.asked, texts, strict=False)), place)
 
     def wanted_inputs(self) -> tuple[Input, ...]:
         """The inputs that rows for this task, having learned, must have."""
@@ -100,6 +128,10 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     def encode(self, examples: Sequence[ExampleT], tokenizer: Tokenizer, *, max_length: int) -> list[list[Encoded]]:
         """The sequences of every example, `owner` being its position: one, or several windows of a long text."""
         raise NotImplementedError
+
+    def for_training(self, examples: Sequence[ExampleT], encoded: Sequence[Sequence[Encoded]]) -> Chosen:
+        """Which of the sequences of the training examples are trained on; most tasks train on all."""
+        return Chosen(encoded)
 
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> Head:
         """A new head, its weights not yet set. Its `reads` says which tokens it sees."""

@@ -64,6 +64,7 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
     """
 
     head_kind = "sequence"
+    asked = ("text", "text_b")
 
     long_texts: Literal["head", "tail", "head+tail", "windows"] = option(
         "head",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from bertsmith.batching import mixed_seed, shuffled
 from bertsmith.bundle import Bundle, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained
-from bertsmith.errors import BundleError, SettingsError
+from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, sha256
 from bertsmith.infer import Length
@@ -47,6 +48,9 @@ def fit_examples(
     state: where to save what a stopped run resumes from, and to resume from if it is there. data: names the data in
     that state. Raises as `train` does.
     """
+    for example in train_examples:
+        if example.target is None:
+            raise DataError("this row has no target, and training needs one", place=example.place)
     # from all rows: which labels there are must not depend on which rows are held out
     task = task.learn(train_examples)
     if dev_examples is None and settings.dev_fraction:
@@ -58,7 +62,7 @@ def fit_examples(
     pick_device(settings.device)  # before the work that a missing one would waste
     pretrained = load_pretrained(settings.encoder)
     max_length = _max_length(settings, pretrained)
-    train_set = _prepared("train", task, train_examples, pretrained, max_length, listen)
+    train_set = _trained_on(task, _prepared("train", task, train_examples, pretrained, max_length, listen), listen)
     dev_set = _prepared("dev", task, dev_examples, pretrained, max_length, listen) if dev_examples else None
 
     run = json.dumps(_identity(task, settings, pretrained, data or {}))
@@ -138,11 +142,23 @@ def _prepared(
     listen: Listener,
 ) -> Prepared:
     """Examples with their sequences; says how many rows and tokens exceed the limit."""
-    prepared = Prepared(examples, task.encode(examples, pretrained.tokenizer, max_length=max_length))
+    encoded = task.encode(examples, pretrained.tokenizer, max_length=max_length)
     for remark in task.remarks(examples):
         listen(Said(f"{name}: {remark}", warning=True))
-    say_lengths(name, [Length.of(sequences) for sequences in prepared.encoded], max_length, listen)
-    return prepared
+    say_lengths(name, [Length.of(sequences) for sequences in encoded], max_length, listen)
+    return Prepared(examples, encoded)
+
+
+def _trained_on(task: Task[Any, Any], prepared: Prepared, listen: Listener) -> Prepared:
+    """The examples and sequences that the task trains on."""
+    chosen = task.for_training(prepared.examples, prepared.encoded)
+    for remark in chosen.remarks:
+        listen(Said(f"train: {remark}"))
+    rows = [row for row, sequences in enumerate(chosen.encoded) if sequences]
+    if not rows:
+        raise DataError(f"{prepared.examples[0].place.source}: no row can be trained on")
+    encoded = [[replace(sequence, owner=owner) for sequence in chosen.encoded[row]] for owner, row in enumerate(rows)]
+    return Prepared([prepared.examples[row] for row in rows], encoded)
 
 
 def say_lengths(name: str, lengths: Sequence[Length], limit: int, listen: Listener) -> None:
