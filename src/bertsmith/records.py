@@ -68,7 +68,8 @@ class Encoded:
     tokens; None unless asked for. owner: the position of the example among those encoded.
     cut: how many pieces of the text were left out to keep within the limit.
     body: the half-open range of the last text's pieces in `ids` (the text itself, or the second of a pair).
-    offset: how many pieces of the last text stand before this sequence's, in windows before it.
+    offset: how many pieces of the last text stand before this sequence's, in windows before it. windows: in how many
+    the text comes.
     anchors: int32 [n, 2], the items that a task answers for in this sequence (words to be tagged): the item's number
     in its example, and the position of a piece that stands for it; None for tasks that answer for whole texts.
     """
@@ -80,6 +81,7 @@ class Encoded:
     spans: NDArray[np.int32] | None = None
     body: tuple[int, int] = (0, 0)
     offset: int = 0
+    windows: int = 1
     anchors: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:

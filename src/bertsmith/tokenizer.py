@@ -120,7 +120,9 @@ class _Frame:
     def __len__(self) -> int:
         return len(self.before) + len(self.between) + len(self.after)
 
-    def around(self, first: _Pieces, last: _Pieces, *, owner: int, cut: int, spans: bool, offset: int = 0) -> Encoded:
+    def around(
+        self, first: _Pieces, last: _Pieces, *, owner: int, cut: int, spans: bool, offset: int = 0, windows: int = 1
+    ) -> Encoded:
         """The whole sequence. A single text stands as `last`, after an empty `first`."""
         ids = [*self.before, *first.ids, *self.between, *last.ids, *self.after]
         middle = len(self.before) + len(first)
@@ -140,6 +142,7 @@ class _Frame:
             spans=spans_N2,
             body=body,
             offset=offset,
+            windows=windows,
         )
 
 
@@ -278,6 +281,7 @@ class Tokenizer:
                         cut=cut,
                         spans=spans,
                         offset=start,
+                        windows=len(starts),
                     )
                     for start in starts
                 ]

@@ -76,15 +76,16 @@ def learned(default: Any) -> Any:
 class Task(Strict, Generic[ExampleT, PredictionT]):
     """One use of an encoder: its options and what it learned from the data, frozen.
 
-    name: as on the command line. head_kind: which of a family's head forms it takes. inputs: what it reads from a
-    row. asked: the inputs that unnamed texts are, in their order. scores: their names. tuned_on_dev: options that ask
-    for dev rows.
+    name: as on the command line. head_kind: which of a family's head forms it takes. part: what `details` are of.
+    inputs: what it reads from a row. asked: the inputs that unnamed texts are, in their order. scores: their names.
+    tuned_on_dev: options that ask for dev rows.
     Every example has a `target` (None where its row has none) and a `place`.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     head_kind: ClassVar[str]
+    part: ClassVar[str] = "label"
     inputs: ClassVar[tuple[Input, ...]]
     asked: ClassVar[tuple[str, ...]]
     scores: ClassVar[tuple[str, ...]]
