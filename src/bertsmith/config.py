@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from bertsmith import tasks
-from bertsmith.data import ReadOptions
+from bertsmith.data import FormatName, Quoting, ReadOptions
 from bertsmith.errors import SettingsError, listed, nearest
 from bertsmith.strict import Strict, checked
 
@@ -34,7 +34,8 @@ class Settings(Strict):
     model_config = ConfigDict(allow_inf_nan=False)
 
     train: FilePath | None = Field(
-        default=None, description="the rows to learn from: .csv, .tsv, .jsonl, .parquet (also .gz)"
+        default=None,
+        description="the rows to learn from: .csv, .tsv, .jsonl, .parquet, .conll, .conllu, .json (also .gz)",
     )
     dev: FilePath | None = Field(
         default=None,
@@ -52,12 +53,13 @@ class Settings(Strict):
     columns: dict[str, str] = Field(
         default_factory=dict, description="column of each input by name or number from 1, where not guessed"
     )
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "lines"] = Field(
-        default="auto", description="the files' format: auto (by suffix), csv, tsv, jsonl, parquet or lines"
+    format: FormatName = Field(
+        default="auto",
+        description="the files' format: auto (by suffix), csv, tsv, jsonl, parquet, conll, conllu, squad or lines",
     )
     header: bool | None = Field(default=None, description="whether line 1 names the columns; left out, found out")
     delimiter: str | None = Field(default=None, description="what stands between columns; left out, by format")
-    quoting: Literal["auto", "csv", "none"] = Field(
+    quoting: Quoting = Field(
         default="auto", description="whether quotation marks enclose fields: auto, csv (they do) or none"
     )
     encoding: str = Field(default="utf-8", description="the files' character encoding")

@@ -65,8 +65,9 @@ LOOKED_FOR_LABEL = (
     "'quality')"
 )
 SUFFIXES = (
-    "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .txt, all but .parquet also with .gz; "
-    "else give --format csv, tsv, jsonl, parquet, lines"
+    "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .conll .bio .iob .iob2 .bioes .conllu .json .txt, "
+    "all but .parquet also with .gz; "
+    "else give --format csv, tsv, jsonl, parquet, conll, conllu, squad, lines"
 )
 FAMILIES = "'bert', 'camembert', 'distilbert', 'electra', 'roberta', 'xlm-roberta'"
 NOT_A_WHOLE = "not a whole safetensors file: Error while deserializing header: "
@@ -188,7 +189,8 @@ FILES = [
     Case(
         "json, not jsonl",
         train("train.json"),
-        f"train.json: the suffix '.json' tells no format; {SUFFIXES}; did you mean '.jsonl'?",
+        'train.json: an empty list; expected SQuAD\'s object: {"data": [{"paragraphs": [{"context": …, "qas": '
+        "[{\"question\": …}]}]}]}; jq -c '.[]' FILE makes JSONL of a list of rows",
         {"train.json": "[]"},
     ),
     Case(

@@ -109,7 +109,7 @@ def test_errors_say_where_the_settings_were_written() -> None:
     for values in ({"epochs": 0}, {"epoch": 1}, {"preset": "x"}, {"text": True}, {"columns": 1}):
         with pytest.raises(SettingsError, match=r"^run.toml: "):
             resolve({"task": "classify", **values}, source="run.toml")
-    with pytest.raises(SettingsError, match=r"^run.toml: 'task' is missing; it is one of 'classify'"):
+    with pytest.raises(SettingsError, match=r"^run.toml: 'task' is missing; it is one of '"):
         resolve({"epochs": 1}, source="run.toml")
 
 

@@ -9,9 +9,10 @@ import pytest
 from bertsmith.data import ReadOptions, Rows, open_rows, text_of
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.records import Input, Place, Row
+from token_inputs import ANSWER, TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 INPUTS = [
@@ -158,6 +159,63 @@ def test_inputs_that_the_task_does_not_have(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "--lable: the task reads 'text', 'text_b', 'label', not 'lable'; did you mean 'label'?"
     )
+
+
+def chosen(tmp_path: Path, header: str, inputs: Sequence[Input], *, training: bool = True) -> dict[str, bool]:
+    """The inputs that the columns of a header are chosen for, and whether each row must have them."""
+    path = tmp_path / "a.tsv"
+    path.write_text(header.replace(" ", "\t") + "\n")
+    return {choice.input: choice.required for choice in open_rows(path, inputs, training=training).choices}
+
+
+def refused(tmp_path: Path, header: str, inputs: Sequence[Input], *, training: bool = True) -> str:
+    with pytest.raises(DataError) as caught:
+        chosen(tmp_path, header, inputs, training=training)
+    return str(caught.value).removeprefix(f"{tmp_path / 'a.tsv'}:")
+
+
+def test_one_of_two_inputs_is_enough(tmp_path: Path) -> None:
+    assert chosen(tmp_path, "tokens upos", TAG) == {"words": True, "tags": True}
+    assert chosen(tmp_path, "text entities", TAG) == {"text": True, "spans": True}
+    assert chosen(tmp_path, "text tokens tags spans", TAG) == dict.fromkeys(("words", "text", "tags", "spans"), False)
+    assert chosen(tmp_path, "sentence tags", TAG, training=False) == {"text": True}
+    assert chosen(tmp_path, "question text answers", ANSWER) == dict.fromkeys(("question", "passage", "answers"), True)
+    # answers may stand for is_impossible, and not the other way round
+    assert chosen(tmp_path, "question text answers is_impossible", ANSWER)["is_impossible"] is False
+
+
+WORDS_OR_TEXT = "words (looked for 'words', 'tokens', 'form', 'token') or text (looked for 'text', 'sentence')"
+TAGS_OR_SPANS = (
+    "tags (looked for 'tags', 'ner_tags', 'pos_tags', 'upos', 'labels')"
+    " or spans (looked for 'spans', 'entities', 'label')"
+)
+
+
+def test_both_of_two_inputs_are_told_where_neither_is_there(tmp_path: Path) -> None:
+    assert refused(tmp_path, "words x", TAG) == (
+        f"1: there is no column for {TAGS_OR_SPANS}; columns are 1 'words', 2 'x'; name it: --tags NAME or --spans NAME"
+    )
+    assert refused(tmp_path, "labels x", TAG) == (
+        f"1: there is no column for {WORDS_OR_TEXT}; columns are 1 'labels', 2 'x'"
+        "; name it: --words NAME or --text NAME"
+    )
+    assert refused(tmp_path, "tag x", TAG, training=False) == (
+        f"1: there is no column for {WORDS_OR_TEXT}; line 1 was taken as a row, not as a header, and holds"
+        " 1 'tag', 2 'x'; say --header if it is one, else give column numbers: --words NUMBER or --text NUMBER"
+    )
+    assert refused(tmp_path, "a b", TAG) == (
+        f"1: there is no column for {WORDS_OR_TEXT} and {TAGS_OR_SPANS}; line 1 was taken as a row, not as a header,"
+        " and holds 1 'a', 2 'b'; say --header if it is one, else give column numbers"
+        ": --words NUMBER or --text NUMBER --tags NUMBER or --spans NUMBER"
+    )
+
+
+def test_an_input_that_may_be_replaced_but_replaces_none_is_not_told(tmp_path: Path) -> None:
+    missing = "there is no column for answers (looked for 'answers', 'answer')"
+    assert refused(tmp_path, "question passage", ANSWER) == (
+        f"1: {missing}; columns are 1 'question', 2 'passage'; name it: --answers NAME"
+    )
+    assert missing in refused(tmp_path, "question passage is_impossible", ANSWER)
 
 
 def test_texts_are_strings() -> None:

@@ -130,8 +130,11 @@ def test_empty_files_hold_no_rows(tmp_path: Path, name: str) -> None:
 
 
 def test_unknown_suffixes(tmp_path: Path) -> None:
-    known = "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .txt, all but .parquet also with .gz"
-    formats = "else give --format csv, tsv, jsonl, parquet, lines"
+    known = (
+        "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .conll .bio .iob .iob2 .bioes .conllu .json .txt"
+        ", all but .parquet also with .gz"
+    )
+    formats = "else give --format csv, tsv, jsonl, parquet, conll, conllu, squad, lines"
     for name, found in {
         "a.csvv": f"the suffix '.csvv' tells no format; {known}; {formats}; did you mean '.csv'?",
         "a.xyz.gz": f"the suffix '.xyz.gz' tells no format; {known}; {formats}",

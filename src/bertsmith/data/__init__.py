@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bertsmith.data.columns import Choice, choose, header_names, text_of
+from bertsmith.data.conll import looks_like_conll, open_conll
+from bertsmith.data.conllu import looks_like_conllu, open_conllu
 from bertsmith.data.delimited import open_csv, open_tsv
 from bertsmith.data.jsonl import open_jsonl
 from bertsmith.data.lines import open_lines
 from bertsmith.data.parquet import open_parquet
 from bertsmith.data.source import Source
-from bertsmith.data.table import Opener, ReadOptions, Table
+from bertsmith.data.squad import open_squad
+from bertsmith.data.table import FormatName, Opener, Quoting, ReadOptions, Table
 from bertsmith.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from bertsmith.records import Input, Row
 
-__all__ = ["Choice", "ReadOptions", "Rows", "open_rows", "text_of"]
+__all__ = ["Choice", "FormatName", "Quoting", "ReadOptions", "Rows", "open_rows", "text_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ FORMATS: dict[str, Format] = {
     "tsv": Format(open_tsv, (".tsv", ".tab")),
     "jsonl": Format(open_jsonl, (".jsonl", ".ndjson")),
     "parquet": Format(open_parquet, (".parquet",), gzip=False),
+    "conll": Format(open_conll, (".conll", ".bio", ".iob", ".iob2", ".bioes")),
+    "conllu": Format(open_conllu, (".conllu",)),
+    "squad": Format(open_squad, (".json",)),
     "lines": Format(open_lines, (".txt",)),
 }
 _DEFAULTS = ReadOptions()
@@ -103,7 +109,7 @@ def open_rows(
     """
     columns, preferred = columns or {}, preferred or {}
     source = Source(path, encoding=options.encoding)
-    name = _format(source, options)
+    name = _format(source, options, tags=training and any(item.name == "tags" for item in inputs))
     table = FORMATS[name].opener(source, options=options, names=header_names(inputs, {**preferred, **columns}))
     if name == "lines":
         _check_lines_suffice(source, table, inputs, training=training)
@@ -112,15 +118,18 @@ def open_rows(
 
 
 def _check_lines_suffice(source: Source, table: Table, inputs: Sequence[Input], *, training: bool) -> None:
+    cells = table.columns.cells
     for item in inputs:
-        if (item.required or (training and item.needed_to_train)) and item.name not in table.columns.cells:
+        if (item.required or (training and item.needed_to_train)) and not {item.name, item.or_else} & {*cells}:
+            formats = "conll" if item.name == "tags" else "csv or tsv"
             message = (
-                f"is read as one text a line, which holds no {item.name}; if it has columns, give --format csv or tsv"
+                f"is read as one text a line, which holds no {item.name}; if it has columns, give --format {formats}"
             )
             raise DataError(message, place=source.place())
 
 
-def _format(source: Source, options: ReadOptions) -> str:
+def _format(source: Source, options: ReadOptions, *, tags: bool) -> str:
+    """tags: whether the task reads a tag for each word, so that a table of text may be a file of words."""
     if options.format != "auto":
         return options.format
     *_, before, last = ["", "", *(suffix.lower() for suffix in source.path.suffixes)]
@@ -137,6 +146,11 @@ def _format(source: Source, options: ReadOptions) -> str:
             f"; else give --format {', '.join(FORMATS)}{nearest(suffix, suffixes)}"
         )
         raise DataError(message, place=source.place())
+    has_fields = options.header is not None or options.delimiter is not None  # says the user
+    if tags and name in ("tsv", "lines") and not has_fields and looks_like_conll(source):
+        name = "conll"
+    if name == "conll":
+        return "conllu" if looks_like_conllu(source) else "conll"
     # MRPC, and much else, is a TSV file named .txt.
     if name == "lines" and "\t" in next(source.peek(), ""):
         return "tsv"

@@ -25,7 +25,7 @@ class Columns:
     place: Place
 
     def __str__(self) -> str:
-        shown = [f"{number} {_clipped(cell)}" for number, cell in enumerate(self.cells[:_MOST_SHOWN], 1)]
+        shown = [f"{number} {clipped(cell)}" for number, cell in enumerate(self.cells[:_MOST_SHOWN], 1)]
         rest = len(self.cells) - len(shown)
         return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
@@ -100,7 +100,7 @@ def choose(
             if guess is not None:
                 found[item.name] = guess
 
-    missing = [item for item in wanted if item.name in required - found.keys() and item.or_else not in found]
+    missing = {item.name: item for item in wanted if item.name in required - found.keys() and item.or_else not in found}
     if missing:
         raise _missing(columns, missing, found)
     return tuple(
@@ -131,7 +131,7 @@ def text_of(row: Row, name: str) -> str:
         return value
     if value is None:
         raise DataError(f"there is no {name}; it must be a string", place=row.place)
-    found = f"{type(value).__name__} {_clipped(value)}"
+    found = f"{type(value).__name__} {clipped(value)}"
     raise DataError(f"{name} must be a string, got {found}", place=row.place)
 
 
@@ -190,7 +190,8 @@ def _only(columns: Columns, name: str, found: Sequence[int]) -> int:
     return found[0]
 
 
-def _missing(columns: Columns, missing: Sequence[Input], found: Mapping[str, int]) -> DataError:
+def _missing(columns: Columns, lacking: Mapping[str, Input], found: Mapping[str, int]) -> DataError:
+    missing = [item for item in lacking.values() if not _replaced(item, lacking)]
     what = _joined(missing, " and ", lambda item: f"{item.name} (looked for {listed(item.names or (item.name,))})")
     flags = _joined(missing, " ", lambda item: f"{_flag(item.name)} {'NAME' if columns.named else 'NUMBER'}")
     if columns.named:
@@ -207,6 +208,12 @@ def _missing(columns: Columns, missing: Sequence[Input], found: Mapping[str, int
     else:
         message = f"there is no column for {what}; {_no_header(columns)}: {flags}"
     return DataError(message, place=columns.place)
+
+
+def _replaced(item: Input, lacking: Mapping[str, Input]) -> bool:
+    """Whether another lacking input does as well as this one, and this one not as well as the other."""
+    other = lacking.get(item.or_else or "")
+    return other is not None and other.or_else != item.name
 
 
 def _joined(missing: Sequence[Input], between: str, shown: Callable[[Input], str]) -> str:
@@ -233,6 +240,7 @@ def _plain(cell: str) -> str:
     return cell.strip().lower()
 
 
-def _clipped(value: object) -> str:
+def clipped(value: object) -> str:
+    """A value for a message: its ``repr``, cut where it is long."""
     shown = repr(value)
     return shown if len(shown) <= _CLIP else shown[:_CLIP] + "…"

@@ -25,19 +25,20 @@ _LOOK_AT = 100
 _ONE_A_LINE = "JSONL holds one object a line"
 
 
-class _DuplicateKeyError(ValueError):
-    pass
+class DuplicateKeyError(ValueError):
+    """An object holds the key, which is the message, twice."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise _DuplicateKeyError(next(key for key in keys if keys.count(key) > 1))
+        raise DuplicateKeyError(next(key for key in keys if keys.count(key) > 1))
     return values
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+# Raises DuplicateKeyError where Python's own decoder keeps the last of the values.
+DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,22 @@ class JsonLines:
             elif choice.required:
                 message = f"there is no key {key!r} for {choice.input}; keys are {listed(record)}"
                 raise DataError(message + nearest(key, record), place=self.source.place(line))
-        if "\\u" in text:  # the one way to write half a surrogate pair, which no encoding and no tokenizer takes
-            try:
-                json.dumps(values, ensure_ascii=False).encode()
-            except UnicodeEncodeError as error:
-                half = f"\\u{ord(error.object[error.start]):04x}"
-                message = f"{half} is half of a surrogate pair, and not a character; write both halves, or UTF-8"
-                raise DataError(message, place=self.source.place(line)) from None
+        if "\\u" in text:
+            check_characters(values, self.source.place(line))
         return values
+
+
+def check_characters(value: Any, place: Place) -> None:
+    """Raises DataError where a JSON value holds half a surrogate pair, which no encoding and no tokenizer takes.
+
+    A ``\\u`` escape is the one way to write it.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        message = f"{half} is half of a surrogate pair, and not a character; write both halves, or UTF-8"
+        raise DataError(message, place=place) from None
 
 
 def open_jsonl(source: Source, *, options: ReadOptions, names: frozenset[str]) -> JsonLines:  # noqa: ARG001
@@ -104,13 +113,13 @@ def open_jsonl(source: Source, *, options: ReadOptions, names: frozenset[str]) -
 def _object(source: Source, line: int, text: str) -> dict[str, Any]:
     place = source.place(line)
     try:
-        value = _DECODER.decode(without_end(text))
+        value = DECODER.decode(without_end(text))
     except json.JSONDecodeError as error:
         if text.lstrip().startswith("["):
             raise _array(place) from None
         message = f"not valid JSON at column {error.pos + 1}: {error.msg}; {_ONE_A_LINE}"
         raise DataError(message, place=place) from None
-    except _DuplicateKeyError as error:
+    except DuplicateKeyError as error:
         raise DataError(f"the key {str(error)!r} is there twice in one object", place=place) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise DataError(f"not usable JSON: {error}", place=place) from None

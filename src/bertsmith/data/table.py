@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bertsmith.data.source import Source
     from bertsmith.records import Row
 
-FormatName = Literal["auto", "csv", "tsv", "jsonl", "parquet", "lines"]
+FormatName = Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "conllu", "squad", "lines"]
 Quoting = Literal["auto", "csv", "none"]
 
 _DELIMITERS = {"\\t": "\t", "tab": "\t"}  # as one types a tab in a shell or a settings file

@@ -1,0 +1,180 @@
+"""CoNLL: a word a line with its tags in columns, and blank lines between the sentences (CoNLL-2003, WNUT-17)."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertsmith.data.columns import Columns, clipped
+from bertsmith.data.source import without_end
+from bertsmith.data.table import no_rows
+from bertsmith.errors import DataError
+from bertsmith.records import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bertsmith.data.columns import Choice
+    from bertsmith.data.source import Source
+    from bertsmith.data.table import ReadOptions
+
+_DOCUMENT = "-DOCSTART-"
+_COMMENT = ("# ", "#\t")
+_LOOK_AT = 2000
+_BLANKS = re.compile(r"[ \t]+")
+# "# sent_id = 7", and MultiCoNER's "# id 7<tab>domain=en": where blanks part the columns, a word line may hold as many.
+_METADATA = re.compile(r"# (?:\S+ = |[^\t]*\t)")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the columns of the words are parted, by tabs or by runs of blanks, and how many there are.
+
+    line: the word line that shows it.
+    """
+
+    tabs: bool
+    width: int
+    line: int
+
+    @classmethod
+    def of(cls, text: str, line: int) -> Form:
+        tabs = "\t" in text
+        return cls(tabs=tabs, width=len(_cells(text, tabs=tabs)), line=line)
+
+    def cells(self, text: str) -> list[str]:
+        return _cells(text, tabs=self.tabs)
+
+    def is_comment(self, text: str) -> bool:
+        """Whether a line before a sentence's first word is a comment (see `Conll`)."""
+        if not text.startswith(_COMMENT):
+            return False
+        return len(self.cells(text)) != self.width or (not self.tabs and bool(_METADATA.match(text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Conll:
+    """A file of words, one a line, and sentences of them. A row is a sentence: a list for each chosen column.
+
+    Columns are parted by a tab each if the first word line holds one, and a word may then hold blanks; else by runs
+    of blanks. Every word line has as many columns as the first. They are called words (the first) and tags (the last
+    of several), those between by their numbers. If the first counts the words of the first sentence, 1, 2, 3 …, it is
+    called id, and the second words.
+
+    No words, and the end of a sentence: lines of white space alone, and ``-DOCSTART-`` lines.
+
+    A comment begins with ``#`` and a blank or tab, stands before the first word of its sentence, and has not as many
+    columns as a word line. So ``#<tab>O`` and ``#hashtag<tab>O`` are words, and a hashtag that lost its tag is an
+    error, not a comment. Where blanks part the columns, ``# key = value`` and ``# id 7<tab>domain=en`` are comments
+    of any width.
+    """
+
+    source: Source
+    columns: Columns
+    form: Form
+
+    @property
+    def note(self) -> str:
+        columns = "1 column" if self.form.width == 1 else f"{self.form.width} columns"
+        return f"CoNLL, one word a line, {columns}, {'tab' if self.form.tabs else 'blank'}-separated"
+
+    def rows(self, choices: Sequence[Choice]) -> Iterator[Row]:
+        for sentence in _sentences(self.source, self.source.lines(), self.form):
+            for line, cells in sentence:
+                for choice in choices:
+                    if not cells[choice.position]:
+                        message = f"column {choice.position + 1} is empty, and {choice.input} needs a value"
+                        raise DataError(message, place=self.source.place(line))
+            values = {choice.input: [cells[choice.position] for _, cells in sentence] for choice in choices}
+            yield Row(values, self.source.place(sentence[0][0]), lines=tuple(line for line, _ in sentence))
+
+
+def open_conll(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Conll:  # noqa: ARG001
+    """Opens a CoNLL file. Options of delimited files do not concern it."""
+    form = _form(source)
+    if form is None:
+        raise no_rows(source)
+    first = ("id", "words") if _is_numbered(source, form) else ("words",)
+    between = (str(number) for number in range(len(first) + 1, form.width))
+    cells = (*first, *between, "tags") if form.width > len(first) else first
+    return Conll(source, Columns(cells=cells, named=True, place=source.place(form.line)), form)
+
+
+def looks_like_conll(source: Source) -> bool:
+    """Whether a file's first lines are sentences of words, all in equally many columns, two or more.
+
+    A blank in the last column tells that a line is a row of a table, all tags of a sentence in one cell.
+    """
+    form = _form(source)
+    if form is None or form.width == 1:
+        return False
+    try:
+        sentences = list(_sentences(source, itertools.islice(source.peek(), _LOOK_AT), form))
+    except DataError:
+        return False
+    return len(sentences) > 1 and not any(" " in cells[-1] for sentence in sentences for _, cells in sentence)
+
+
+def _form(source: Source) -> Form | None:
+    """The form of the first line that is a word beyond doubt, else of the first that may be one; None without such."""
+    doubtful = None
+    for number, line in enumerate(source.peek(), 1):
+        text = without_end(line)
+        if not _ends_sentence(text):
+            if not text.startswith(_COMMENT):
+                return Form.of(text, number)
+            if doubtful is None and text.startswith("#\t"):
+                doubtful = Form.of(text, number)
+    return doubtful
+
+
+def _is_numbered(source: Source, form: Form) -> bool:
+    if form.width == 1:
+        return False
+    try:
+        first = next(_sentences(source, source.peek(), form), [])
+    except DataError:  # said when the rows are read
+        return False
+    return len(first) > 1 and all(cells[0] == str(number) for number, (_, cells) in enumerate(first, 1))
+
+
+def _sentences(source: Source, lines: Iterable[str], form: Form) -> Iterator[list[tuple[int, list[str]]]]:
+    """Each sentence's words: their lines and their cells."""
+    sentence: list[tuple[int, list[str]]] = []
+    for number, line in enumerate(lines, 1):
+        text = without_end(line)
+        if _ends_sentence(text):
+            if sentence:
+                yield sentence
+                sentence = []
+        elif sentence or not form.is_comment(text):
+            cells = form.cells(text)
+            if len(cells) != form.width:
+                raise _wrong_width(source, form, text, number)
+            sentence.append((number, cells))
+    if sentence:
+        yield sentence
+
+
+def _ends_sentence(text: str) -> bool:
+    """Whether a line parts sentences: it holds white space alone, or begins a document of CoNLL-2003."""
+    parts = text.split(maxsplit=1)
+    return not parts or parts[0] == _DOCUMENT
+
+
+def _cells(text: str, *, tabs: bool) -> list[str]:
+    return [cell.strip(" ") for cell in text.split("\t")] if tabs else _BLANKS.split(text.strip(" \t"))
+
+
+def _wrong_width(source: Source, form: Form, text: str, line: int) -> DataError:
+    width = len(form.cells(text))
+    found = "1 column" if width == 1 else f"{width} columns"
+    if text.startswith(_COMMENT):
+        hint = "a comment stands before the first word of a sentence"
+    else:
+        hint = "a blank line ends a sentence"
+    parted = "a tab each" if form.tabs else "blanks"
+    message = f"{found} ({clipped(text)}), expected {form.width}, parted by {parted}, as on line {form.line}; {hint}"
+    return DataError(message, place=source.place(line))
