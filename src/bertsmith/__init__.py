@@ -18,41 +18,56 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bertsmith.api import Run, evaluate, load, train
+    from bertsmith.checks import CheckReport, check
     from bertsmith.config import Settings
     from bertsmith.errors import BertsmithError, InputError, TrainingError
-    from bertsmith.estimators import BertClassifier, BertRegressor
+    from bertsmith.estimators import BertAnswerer, BertClassifier, BertRegressor, BertTagger
     from bertsmith.infer import Predictor
+    from bertsmith.tasks.answer import Answer
     from bertsmith.tasks.classify import Classify
     from bertsmith.tasks.regress import Regress
+    from bertsmith.tasks.tag import Tag
 
 _MODULE_OF = {
+    "Answer": "tasks.answer",
+    "BertAnswerer": "estimators",
     "BertClassifier": "estimators",
     "BertRegressor": "estimators",
+    "BertTagger": "estimators",
     "BertsmithError": "errors",
+    "CheckReport": "checks",
     "Classify": "tasks.classify",
     "InputError": "errors",
     "Predictor": "infer",
     "Regress": "tasks.regress",
     "Run": "api",
     "Settings": "config",
+    "Tag": "tasks.tag",
     "TrainingError": "errors",
+    "check": "checks",
     "evaluate": "api",
     "load": "api",
     "train": "api",
 }
 
 __all__ = [
+    "Answer",
+    "BertAnswerer",
     "BertClassifier",
     "BertRegressor",
+    "BertTagger",
     "BertsmithError",
+    "CheckReport",
     "Classify",
     "InputError",
     "Predictor",
     "Regress",
     "Run",
     "Settings",
+    "Tag",
     "TrainingError",
     "__version__",
+    "check",
     "evaluate",
     "load",
     "train",

@@ -12,6 +12,7 @@ import torch
 
 from bertsmith import tasks
 from bertsmith.bundle import Bundle, check_replaceable
+from bertsmith.checks import before_training
 from bertsmith.config import Settings, write_toml
 from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import (
@@ -114,6 +115,7 @@ def train(
                 task.learn(train_examples), settings.dev, settings.columns, settings.reading, preferred=columns
             )
             listen(Said(dev_reading.describe()))
+        _say_what_may_spoil(task, settings, train_examples, dev_examples, listen)
         if not resume and partial.exists():  # only now that the files are known to be readable
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
@@ -169,7 +171,10 @@ def evaluate(
     opened = rows_for(predictor.bundle, file, columns=columns, reading=reading, training=True)
     listen(Said(opened.describe()))
     rows = list(opened)
-    task.check([task.read(row) for row in rows])
+    known = [task.read(row) for row in rows]
+    task.check(known)
+    for remark in task.remarks(known):
+        listen(Said(f"{opened.name}: {remark}", warning=True))
     answers, began = [], time.perf_counter()
     for answer in predictor.stream(rows):
         answers.append(answer)
@@ -220,6 +225,14 @@ def rows_for(
         training=training,
         options=reading or ReadOptions(),
     )
+
+
+def _say_what_may_spoil(
+    task: Task[Any, Any], settings: Settings, train: Sequence[Any], dev: Sequence[Any] | None, listen: Listener
+) -> None:
+    files = [(str(settings.train), train)] + ([] if dev is None else [(str(settings.dev), dev)])
+    for warning in before_training(task, files, held_out=dev is None and settings.dev_fraction > 0):
+        listen(Said(warning, warning=True))
 
 
 def _check_out(out: Path, partial: Path, *, resume: bool, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from bertsmith.errors import CheckpointError, MissingDependencyError, listed
+from bertsmith.errors import CheckpointError, MissingDependencyError, SettingsError, listed
 from bertsmith.families import Family, family_of
 from bertsmith.nn.encoder import Encoder, EncoderConfig
 from bertsmith.tokenizer import Tokenizer
@@ -63,8 +63,7 @@ class Pretrained:
     @property
     def max_length(self) -> int:
         """The most tokens of one sequence, special ones included: the tighter of encoder's and tokenizer's limits."""
-        limit = self.tokenizer.max_length
-        return self.config.max_length if limit is None else min(limit, self.config.max_length)
+        return _tighter_limit(self.tokenizer, self.config)
 
 
 def find(name: str | Path) -> Source:
@@ -166,6 +165,34 @@ def load_pretrained(name: str | Path) -> Pretrained:
         raw_config=raw,
         head_tensors=head_tensors,
     )
+
+
+def find_tokenizer(name: str | Path) -> tuple[Tokenizer, int]:
+    """The tokenizer of the encoder that `find` finds, and the most tokens of its sequences; reads no weights.
+
+    Raises as `load_pretrained` does.
+    """
+    source = find(name)
+    path = source.folder / "config.json"
+    raw = read_json(path)
+    config = family_of(raw, source=str(path)).read_config(raw, source=str(path))
+    tokenizer = load_tokenizer(source.folder, config)
+    return tokenizer, _tighter_limit(tokenizer, config)
+
+
+def sequence_limit(asked: int | None, *, most: int, name: str | Path) -> int:
+    """The most tokens of a sequence: as asked for, else what the encoder takes, up to 512.
+
+    Raises SettingsError for more than the encoder of this name takes.
+    """
+    if asked is not None and asked > most:
+        raise SettingsError(f"max_length must be at most {most} for {name}, got {asked}")
+    return min(most, 512) if asked is None else asked
+
+
+def _tighter_limit(tokenizer: Tokenizer, config: EncoderConfig) -> int:
+    limit = tokenizer.max_length
+    return config.max_length if limit is None else min(limit, config.max_length)
 
 
 def load_tokenizer(folder: Path, config: EncoderConfig) -> Tokenizer:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found. details: scores of every part (label), warnings: what looks wrong about them.
+    """What `evaluate` found.
 
+    details: scores of every part, and `part` says what that is (label, question type). warnings: what looks wrong.
     rows_cut, tokens_cut: how many rows exceed the limit, and how many of their tokens were left out.
     """
 
@@ -27,6 +28,7 @@ class Evaluation:
     examples: Sequence[Any]
     predictions: Sequence[Any]
     warnings: tuple[str, ...] = ()
+    part: str = "label"
     rows_cut: int = 0
     tokens_cut: int = 0
 
@@ -72,6 +74,7 @@ def score(
         examples=examples,
         predictions=predictions,
         warnings=tuple(_warnings(task, scores, examples, predictions)),
+        part=task.part,
     )
 
 

@@ -6,7 +6,7 @@ row (as read) → example (typed by its task) → encoded (ids and spans) → pr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,3 +111,32 @@ class Scores:
         """The main score; minus infinity where it is undefined, so that any defined one is better."""
         value = self.values[self.main].value
         return float("-inf") if value is None else value
+
+
+Level = Literal["good", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check of the data found: nothing wrong (good), something that may spoil the result (warn), or something
+    that training would stop at or that makes its scores worthless (fail).
+
+    check: a short name such as ``duplicates``. text: one line for people. places: the first places, five at most.
+    numbers: what `text` counts, by name, for programs.
+    """
+
+    level: Level
+    check: str
+    text: str
+    places: tuple[str, ...] = ()
+    numbers: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return {
+            "level": self.level,
+            "check": self.check,
+            "text": self.text,
+            "places": list(self.places),
+            "numbers": dict(self.numbers),
+        }

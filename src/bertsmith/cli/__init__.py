@@ -16,6 +16,7 @@ from bertsmith.errors import BertsmithError, nearest
 
 COMMANDS = {
     "demo": "train on the packaged samples, show what comes out, say what to try next",
+    "check": "what is wrong with your data, before an hour is spent on it: bertsmith check classify train.tsv dev.tsv",
     "train": "train a task on your file: bertsmith train classify --train train.tsv --out runs/mine",
     "evaluate": "score a trained model on a file with labels: bertsmith evaluate runs/mine test.tsv",
     "predict": 'answer for a text, two texts, a file or stdin: bertsmith predict runs/mine "a fine film"',
@@ -65,7 +66,7 @@ def run(arguments: list[str]) -> int:
     # nine times slower, and alone it gained nothing. OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        importlib.import_module(f"bertsmith.cli.{name}").run(rest)
+        code: int | None = importlib.import_module(f"bertsmith.cli.{name}").run(rest)
     except BertsmithError as error:
         if debug:
             raise
@@ -84,7 +85,7 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
-    return 0
+    return code or 0
 
 
 def _fail(message: str, code: int) -> int:

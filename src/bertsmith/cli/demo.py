@@ -26,6 +26,7 @@ class Sample:
 
     task: str
     about: str
+    suffix: str
     settings: dict[str, Any]
     questions: tuple[str | tuple[str, str], ...]
 
@@ -40,6 +41,7 @@ SAMPLES = (
     Sample(
         task="classify",
         about="messages to a shop's support → what the customer wants",
+        suffix="tsv",
         settings={"epochs": 4.0, "learning_rate": 2e-4, "evals_per_epoch": 1, "max_length": 96},
         questions=(
             "the tracking page has not moved since tuesday, is my parcel lost?",
@@ -50,10 +52,33 @@ SAMPLES = (
     Sample(
         task="regress",
         about="two sentences → how alike their meanings are, 0 to 5",
+        suffix="tsv",
         settings={"epochs": 4.0, "learning_rate": 1e-4, "evals_per_epoch": 1, "max_length": 96},
         questions=(
             ("A dog runs across the beach.", "A dog is running along the shore."),
             ("A dog runs across the beach.", "The library closes at six."),
+        ),
+    ),
+    Sample(
+        task="tag",
+        about="sentences of the news → the persons, organisations, places and events they name",
+        suffix="conll",
+        settings={"epochs": 8.0, "learning_rate": 3e-4, "batch_size": 16, "evals_per_epoch": 1, "max_length": 96},
+        questions=(
+            "Ida Holm of the Norrland Institute flew to Oslo on Tuesday.",
+            "Bremen beat Lyon in the final of the Harbour Cup.",
+        ),
+    ),
+    Sample(
+        task="answer",
+        about="a question and a passage → where the passage answers it",
+        suffix="json",
+        settings={"epochs": 3.0, "learning_rate": 3e-4, "batch_size": 16, "evals_per_epoch": 1, "max_length": 256},
+        questions=(
+            (
+                "Who keeps the lighthouse now?",
+                "The lighthouse was lit in 1871. Since the last keeper retired, a club of sailors keeps it.",
+            ),
         ),
     ),
 )
@@ -90,9 +115,10 @@ def demo(
             as_file(files("bertsmith") / "data" / "samples" / sample.task) as folder,
             show.Watch(quiet=quiet or json) as watch,
         ):
+            train, dev = (str(folder / f"{split}.{sample.suffix}") for split in ("train", "dev"))
             values = {
-                "task": sample.task, "train": str(folder / "train.tsv"), "dev": str(folder / "dev.tsv"),
-                "out": str(out / sample.task), "overwrite": True, "encoder": encoder, **sample.settings,
+                "task": sample.task, "train": train, "dev": dev, "out": str(out / sample.task), "overwrite": True,
+                "encoder": encoder, **sample.settings,
             }  # fmt: skip
             chosen, settings = resolve(values)
             result = api.train(chosen, settings, listen=watch.listen)
@@ -120,6 +146,11 @@ def demo(
 
 
 def _short(record: dict[str, Any]) -> str:
+    if "answer" in record:
+        return f"{record['answer'] or 'no answer'} ({record['probability']:.2f})"
+    if "entities" in record:
+        found = (f"{each['text']} = {each['type']} ({each['probability']:.2f})" for each in record["entities"])
+        return ", ".join(found) or "no entity"
     if "probabilities" in record:
         return f"{record['label']} ({max(record['probabilities'].values()):.2f})"
     return f"{record['value']:.1f}"

@@ -105,12 +105,17 @@ def with_flags(function: Callable[..., None], parameters: Sequence[inspect.Param
     return wrapped
 
 
-def of_settings(fields: Mapping[str, FieldInfo], *, group: str) -> list[inspect.Parameter]:
-    """A flag for every field of a settings model; its help is the field's description with the default."""
+def of_settings(fields: Mapping[str, FieldInfo], *, group: str, left_out: str | None = None) -> list[inspect.Parameter]:
+    """A flag for every field of a settings model; its help is the field's description with the default.
+
+    left_out: what is taken where the flag is left out, if not the field's default.
+    """
     flags = []
     for name, field in fields.items():
         help_text = field.description or ""
-        if field.default not in (None, (), False) and "left out" not in help_text:
+        if left_out is not None:
+            help_text = f"{help_text.partition('; left out')[0]}; left out, {left_out}"
+        elif field.default not in (None, (), False) and "left out" not in help_text:
             help_text += f" [default: {field.default}]"
         flags.append(flag(name, _plain(field.annotation), help_text, group=group))
     return flags

@@ -32,8 +32,10 @@ def run(arguments: list[str]) -> None:
 
 def predict(
     model: Annotated[Path, Parameter(help="the folder of a trained model")],
-    question: Annotated[str | None, Parameter(help="a text, or a file of texts; left out or -, stdin")] = None,
-    second: Annotated[str | None, Parameter(help="the second text of a pair")] = None,
+    text_or_file: Annotated[
+        str | None, Parameter(help="a text or a question, or a file of them; left out or -, stdin")
+    ] = None,
+    second: Annotated[str | None, Parameter(help="the second text of a pair; the passage of a question")] = None,
     /,
     *,
     file: Annotated[Path | None, Parameter(help="a file, whatever its name looks like")] = None,
@@ -49,17 +51,17 @@ def predict(
     quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
     **flags: Any,
 ) -> None:
-    """Answer for a text, a pair of texts, a file or stdin: one record a row, in the rows' order, as they come.
+    """Answer for a text, two texts, a file or stdin: one record a row, in the rows' order, as they come.
 
-    A file may be CSV, TSV, JSONL, Parquet or plain lines; labels in it are not read. On stdin each line is a text (a
-    tab parts a pair), or a JSON object; --look-ahead 1 answers each line at once.
+    A file may be CSV, TSV, JSONL, Parquet, CoNLL, CoNLL-U, SQuAD or plain lines; labels in it are not read. On stdin
+    each line is a text (a tab parts two), or a JSON object; --look-ahead 1 answers each line at once.
     """
     if look_ahead < 1:
         raise SettingsError(f"--look-ahead must be at least 1, got {look_ahead}")
     kept = [name.strip() for name in keep.split(",")] if keep else []
-    if file is not None and question is not None:
-        raise SettingsError(f"--file {file} and {question!r} are both given; which is to be answered for?")
-    source = str(file) if file is not None else _file_meant(question, second)
+    if file is not None and text_or_file is not None:
+        raise SettingsError(f"--file {file} and {text_or_file!r} are both given; which is to be answered for?")
+    source = str(file) if file is not None else _file_meant(text_or_file, second)
     about_files = ["keep"] * bool(kept) + [name for name in flags if name not in options_of(flags)]
     if about_files and source is None:
         raise SettingsError(f"--{about_files[0].replace('_', '-')} is about files, and a text was given")
@@ -69,8 +71,8 @@ def predict(
     _check_kept(kept, [each.name for each in predictor.bundle.task.inputs])
     with show.Watch(quiet=quiet) as watch:
         if source is None:
-            assert question is not None, "what is no file is a text"
-            asked = question if second is None else (question, second)
+            assert text_or_file is not None, "what is no file is a text"
+            asked = text_or_file if second is None else (text_or_file, second)
             rows: Iterable[Row] = [predictor.bundle.task.ask(asked, Place("the text given"))]
         else:
             opened = api.rows_for(

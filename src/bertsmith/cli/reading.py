@@ -14,33 +14,29 @@ if TYPE_CHECKING:
     import inspect
     from collections.abc import Mapping
 
+    from pydantic.fields import FieldInfo
+
     from bertsmith.records import Input
 
-_TASK_OPTIONS = {
-    "long_texts": (str, "what is read of a text beyond the limit: head, tail, head+tail or windows"),
-    "overlap": (int, "how many pieces neighbouring windows of a long text share"),
-}
 _OPTIONS = ("format", "header", "delimiter", "quoting", "encoding")
 
 
 def reading_flags(*, labels: bool) -> list[inspect.Parameter]:
-    """The inputs' columns, those of labels if they are read, the file's format, and what is done with long texts."""
+    """The inputs' columns, those of labels if they are read, the file's format, and the options that a trained model's
+    task may change."""
     columns = [
         flag(each.name, str, f"{each.help}; left out, as in training, or guessed", group="Reading")
         for each in _inputs().values()
         if labels or not each.needed_to_train or each.required
     ]
     settings = {name: Settings.model_fields[name] for name in _OPTIONS}
-    long_texts = [
-        flag(name, kind, f"{help_text}; left out, as in training", group="Reading")
-        for name, (kind, help_text) in _TASK_OPTIONS.items()
-    ]
-    return columns + of_settings(settings, group="Reading") + long_texts
+    options = of_settings(_options(), group="The model's task", left_out="as in training")
+    return columns + of_settings(settings, group="Reading") + options
 
 
 def options_of(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the task that these flags change."""
-    return {name: value for name, value in flags.items() if name in _TASK_OPTIONS}
+    return {name: value for name, value in flags.items() if name in _options()}
 
 
 def columns_of(flags: Mapping[str, Any]) -> dict[str, str]:
@@ -51,6 +47,16 @@ def columns_of(flags: Mapping[str, Any]) -> dict[str, str]:
 def reading_of(flags: Mapping[str, Any]) -> ReadOptions:
     """How these flags say a file is read."""
     return ReadOptions(**{name: value for name, value in flags.items() if name in _OPTIONS})
+
+
+def _options() -> dict[str, FieldInfo]:
+    """What the tasks allow to change for a trained model: which task it is of is not known before it is opened."""
+    options: dict[str, FieldInfo] = {}
+    for name in tasks.names():
+        options |= {
+            key: field for key, field in tasks.task_class(name).options(at_use=True).items() if key not in options
+        }
+    return options
 
 
 def _inputs() -> dict[str, Input]:

@@ -189,7 +189,7 @@ def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> 
     if evaluation.details and len(evaluation.details) <= MOST_LABELS:
         columns = list(next(iter(evaluation.details.values())))
         by_label = Table()
-        by_label.add_column("label")
+        by_label.add_column(evaluation.part)
         for column in columns:
             by_label.add_column(column, justify="right")
         for label, values in evaluation.details.items():

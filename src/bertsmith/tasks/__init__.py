@@ -9,6 +9,7 @@ Training, evaluation and prediction all go through the same methods, so what ser
 from __future__ import annotations
 
 import importlib
+import operator
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from bertsmith.families import HeadForm
     from bertsmith.nn.encoder import EncoderConfig
     from bertsmith.nn.heads import Head
-    from bertsmith.records import Encoded, Input, Place
+    from bertsmith.records import Encoded, Finding, Input, Place
     from bertsmith.tokenizer import Tokenizer
 
 ExampleT = TypeVar("ExampleT")
@@ -105,9 +106,10 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
             targets = {each.name for each in cls.inputs if each.needed_to_train and not each.required}
             return Row({name: value for name, value in question.items() if name not in targets}, place)
         texts = (question,) if isinstance(question, str) else question
-        if not isinstance(texts, Sequence) or not 0 < len(texts) <= len(cls.asked):
-            wanted = "a text" if len(cls.asked) == 1 else f"a text or {len(cls.asked)} texts ({', '.join(cls.asked)})"
-            raise InputError(f"wanted {wanted} or a mapping, got {question!r}", place=place)
+        least = sum(each.required for each in cls.inputs if each.name in cls.asked)
+        if not isinstance(texts, Sequence) or not least <= len(texts) <= len(cls.asked):
+            wanted = " and ".join(cls.asked[:least]) + "".join(f", perhaps {name}" for name in cls.asked[least:])
+            raise InputError(f"wanted {wanted}, or a mapping of them, got {question!r}", place=place)
         return Row(dict(zip(cls.asked, texts, strict=False)), place)
 
     def wanted_inputs(self) -> tuple[Input, ...]:
@@ -124,6 +126,33 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
 
     def remarks(self, examples: Sequence[ExampleT]) -> Sequence[str]:
         """What to warn of in a set of examples before it is used."""
+        return ()
+
+    def content(self, example: ExampleT) -> tuple[str, ...]:
+        """The texts that make a row what it is: rows of the same texts are duplicates.
+
+        Left as it is: those of the inputs in `asked` that the example holds as texts, under the same names.
+        """
+        texts = (getattr(example, name, None) for name in self.asked)
+        return tuple(text for text in texts if isinstance(text, str))
+
+    def sources(self, example: ExampleT) -> tuple[str, ...]:
+        """Of `content`, texts that many rows may share within one file (the passage of a question).
+
+        That two files share one is leakage, however the rows differ.
+        """
+        return ()
+
+    def classes(self, example: ExampleT) -> Sequence[str]:
+        """The names in a row's target that are counted and compared between files; () where targets are no names."""
+        return ()
+
+    def contradicts(self, examples: Sequence[ExampleT]) -> Callable[[Any, Any], bool]:
+        """Tells of two targets, among rows like these, whether they contradict each other for one and the same text."""
+        return operator.ne
+
+    def findings(self, examples: Sequence[ExampleT]) -> Sequence[Finding]:
+        """What a check of a file's data finds that only this task knows of, once it has learned."""
         return ()
 
     def encode(self, examples: Sequence[ExampleT], tokenizer: Tokenizer, *, max_length: int) -> list[list[Encoded]]:

@@ -144,6 +144,7 @@ class Answer(Task[QuestionExample, Answered]):
             names=("answers", "answer"),
             required=False,
             help="the column of the right answers: texts with their answer_start, or a text that stands there once",
+            or_else="is_impossible",
         ),
         Input(
             "is_impossible",

@@ -20,7 +20,7 @@ from bertsmith.tasks import Loss, label_names, learned, option
 from bertsmith.tasks._texts import TEXT, TEXT_B, TextExample, TextTask, pooled_logits, pooled_output, was_cut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -197,6 +197,12 @@ class Classify(TextTask[Labels, Classification]):
                         f"label {label!r} is not one of {listed(self.labels)}{nearest(label, known)}",
                         place=example.place,
                     )
+
+    def classes(self, example: TextExample[Labels]) -> Sequence[str]:
+        return example.target or ()
+
+    def contradicts(self, examples: Sequence[TextExample[Labels]]) -> Callable[[Any, Any], bool]:
+        return lambda labels, others: set(labels) != set(others)
 
     def outputs(self) -> int:
         return len(self.labels)

@@ -11,12 +11,12 @@ import torch
 
 from bertsmith import metrics
 from bertsmith.errors import DataError
-from bertsmith.records import Input
+from bertsmith.records import Finding, Input
 from bertsmith.tasks import Loss, label_names, learned
 from bertsmith.tasks._texts import TEXT, TEXT_B, TextExample, TextTask, pooled_logits, pooled_output, was_cut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -43,6 +43,10 @@ class Estimate:
 
 # Squares and sums of targets must stay within float32.
 LARGEST = 1e15
+# A target so many standard deviations from the mean is said to be an outlier.
+OUTLIER = 6
+# Whole numbers of no more values than this may be names of classes. (Stars from 1 to 5 are amounts.)
+MOST_CLASSES = 4
 
 
 class Regress(TextTask[float, Estimate]):
@@ -97,6 +101,26 @@ class Regress(TextTask[float, Estimate]):
 
     def check(self, examples: Sequence[TextExample[float]]) -> None:
         """Any finite number is a target."""
+
+    def contradicts(self, examples: Sequence[TextExample[float]]) -> Callable[[Any, Any], bool]:
+        """Numbers contradict each other if a tenth of these rows' range does not hold both."""
+        targets = [example.target for example in examples if example.target is not None]
+        tolerance = 0.1 * (max(targets) - min(targets)) if targets else 0.0
+        return lambda number, other: abs(number - other) > tolerance
+
+    def findings(self, examples: Sequence[TextExample[float]]) -> Sequence[Finding]:
+        """The range of the targets; outliers, and numbers that may be classes."""
+        rows = [example for example in examples if example.target is not None]
+        if not rows:
+            return ()
+        target_R = np.array([example.target for example in rows], dtype=np.float64)
+        mean, deviation = float(target_R.mean()), float(target_R.std())
+        numbers = {"low": float(target_R.min()), "high": float(target_R.max()), "mean": mean, "deviation": deviation}
+        if np.ptp(target_R) == 0:
+            text = f"all {len(rows):,} targets are {mean:g}: there is no correlation to score"
+            return (Finding("warn", "numbers", text, numbers=numbers),)
+        text = f"{numbers['low']:g} to {numbers['high']:g}, mean {mean:.4g}, standard deviation {deviation:.4g}"
+        return (Finding("good", "numbers", text, numbers=numbers), *_suspicious(rows, target_R))
 
     def outputs(self) -> int:
         return 1
@@ -153,3 +177,17 @@ class Regress(TextTask[float, Estimate]):
 
 
 TASK = Regress
+
+
+def _suspicious(rows: Sequence[TextExample[float]], target_R: NDArray[np.float64]) -> Iterator[Finding]:
+    far_R = np.abs(target_R - target_R.mean()) > OUTLIER * target_R.std()
+    if far_R.any():
+        first = np.flatnonzero(far_R)[:5]
+        text = f"{far_R.sum():,} targets are more than {OUTLIER} standard deviations from the mean"
+        places = tuple(f"{rows[row].place} {target_R[row]:g}" for row in first)
+        yield Finding("warn", "outliers", text, places, {"rows": int(far_R.sum())})
+    values = np.unique(target_R)
+    if len(values) <= MOST_CLASSES and np.array_equal(values, values.round()) and len(rows) > 2 * len(values):
+        text = f"only {len(values)} different whole numbers ({', '.join(f'{value:g}' for value in values)})"
+        hint = "if they are names of classes, and not amounts, the task is classify"
+        yield Finding("warn", "class-like-numbers", f"{text}: {hint}", numbers={"values": len(values)})

@@ -11,7 +11,7 @@ import torch
 
 from bertsmith.batching import mixed_seed, shuffled
 from bertsmith.bundle import Bundle, new_model
-from bertsmith.checkpoint import Pretrained, load_pretrained
+from bertsmith.checkpoint import Pretrained, load_pretrained, sequence_limit
 from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, sha256
@@ -61,7 +61,7 @@ def fit_examples(
         _check_without_dev(task, settings)
     pick_device(settings.device)  # before the work that a missing one would waste
     pretrained = load_pretrained(settings.encoder)
-    max_length = _max_length(settings, pretrained)
+    max_length = sequence_limit(settings.max_length, most=pretrained.max_length, name=pretrained.source.name)
     train_set = _trained_on(task, _prepared("train", task, train_examples, pretrained, max_length, listen), listen)
     dev_set = _prepared("dev", task, dev_examples, pretrained, max_length, listen) if dev_examples else None
 
@@ -120,17 +120,6 @@ def fit_examples(
         },
     )
     return bundle, evaluation, ended
-
-
-def _max_length(settings: Settings, pretrained: Pretrained) -> int:
-    if settings.max_length is None:
-        return min(pretrained.max_length, 512)
-    if settings.max_length > pretrained.max_length:
-        raise SettingsError(
-            f"max_length must be at most {pretrained.max_length} for {pretrained.source.name}, "
-            f"got {settings.max_length}"
-        )
-    return settings.max_length
 
 
 def _prepared(

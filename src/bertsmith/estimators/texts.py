@@ -1,145 +1,50 @@
-"""scikit-learn estimators: the same training and prediction as the command line's, on data in memory.
-
-    from sklearn.model_selection import GridSearchCV
-
-    from bertsmith import BertClassifier
-
-    texts, labels = ["a fine film", "what a bore", ...], ["pos", "neg", ...]
-    model = BertClassifier(epochs=3, max_length=128).fit(texts, labels)
-    model.predict(["fine"]), model.predict_proba(["fine"])
-    GridSearchCV(BertClassifier(), {"learning_rate": [1e-4, 3e-4]}, cv=3).fit(texts, labels)
-    model.save("runs/mine")                    # a bundle, for `bertsmith predict runs/mine` or `bertsmith.load`
+"""Estimators on whole texts: `BertClassifier` and `BertRegressor`.
 
 X is a list, an array or a Series of texts; or of pairs: a list of 2-tuples, or an array or a frame of two columns.
 """
 
 from __future__ import annotations
 
-import os
 import reprlib
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_consistent_length
 
-from bertsmith.config import Settings
 from bertsmith.errors import DataError
-from bertsmith.infer import Predictor
-from bertsmith.infer.engine import pick_device
+from bertsmith.estimators.base import BertEstimator, items_of, plain
 from bertsmith.records import Place, Row
 from bertsmith.strict import checked
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
-from bertsmith.training import fit_examples
-from bertsmith.training.events import Said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
-    from pydantic import BaseModel
 
     from bertsmith.tasks import Task
-    from bertsmith.training.events import Event
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _BertEstimator(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share. The arguments are settings and task options, by their names and defaults.
+class _TextEstimator(BertEstimator):
+    """What the estimators on whole texts share."""
 
-    As scikit-learn asks, `__init__` names all arguments and only stores them: a dataclass's does.
-    """
-
-    encoder: str | Path = "minilm"
-    # unlike the command line's, for cross-validation already holds rows out
-    dev_fraction: float = 0.0
-    epochs: float = 3.0
-    max_steps: int | None = None
-    batch_size: int = 32
-    accumulate: int = 1
-    max_length: int | None = None
-    learning_rate: float | None = None
-    schedule: Literal["linear", "constant"] = "linear"
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    adam_epsilon: float = 1e-8
-    clip: float = 1.0
-    dropout: float | None = None
-    layer_decay: float = 1.0
-    freeze: int | Literal["encoder"] = 0
-    gradual_unfreezing: bool = False
-    reinit_top: int = 0
-    evals_per_epoch: int = 4
-    keep: Literal["best", "last"] = "best"
-    patience: int | None = None
-    restarts: int = 0
-    seed: int = 1
-    head_seed: int | None = None
-    order_seed: int | None = None
-    dropout_seed: int | None = None
-    device: str = "auto"
     long_texts: Literal["head", "tail", "head+tail", "windows"] = "head"
     overlap: int = 64
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the trained bundle as a new folder, whole or not at all.
-
-        Raises NotFittedError before `fit`, BundleError if the folder is there already and `overwrite` is not set.
-        """
-        check_is_fitted(self)
-        self.bundle_.save(folder, overwrite=overwrite)
-
-    def _arguments(self, model: type[BaseModel]) -> dict[str, Any]:
-        """The arguments that are fields of `model`, of which Settings and the task share none."""
-        arguments = self.get_params(deep=False).items()
-        return {
-            name: os.fspath(value) if isinstance(value, os.PathLike) else _plain(value)
-            for name, value in arguments
-            if name in model.model_fields
-        }
-
-    def _fit(self, task: Task[Any, Any], X: Any, targets: Sequence[Any]) -> None:
+    def _fit_texts(self, task: Task[Any, Any], X: Any, targets: Sequence[Any]) -> None:
         """Train on texts and on targets as `task` reads them, into ``bundle_``."""
-        settings = checked(Settings, self._arguments(Settings))
         rows = _rows(X)
         check_consistent_length(rows, targets)
-        examples = [
-            task.read(Row({**row.values, "label": target}, row.place))
-            for row, target in zip(rows, targets, strict=True)
-        ]
-        self.bundle_, _, _ = fit_examples(task, examples, None, settings, listen=_warn)
-
-    def _predictions(self, X: Any) -> list[Any]:
-        """A task's predictions, one a row. A warning says how many texts were not read whole."""
-        check_is_fitted(self)
-        predictor = Predictor(self.bundle_, device=pick_device(self.device))
-        predictions = [answer.prediction for answer in predictor.stream(_rows(X))]
-        if cut := sum(prediction.truncated for prediction in predictions):
-            limit = self.bundle_.max_length
-            text = f"{cut:,} of {len(predictions):,} rows are longer than {limit} tokens and were not read whole"
-            warnings.warn(text, stacklevel=3)
-        return predictions
-
-    def __getstate__(self) -> Any:
-        """For pickle and joblib: on the CPU, so that a machine without this one's device can open it."""
-        if hasattr(self, "bundle_"):
-            self.bundle_.model.to("cpu")
-        return super().__getstate__()
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = tags.input_tags.one_d_array = True
-        # pairs may come as an array of two columns; what this tag promises, though, is columns of numbers
-        tags.input_tags.two_d_array = False
-        return tags
+        labelled = zip(rows, targets, strict=True)
+        self._fit(task, [Row({**row.values, "label": target}, row.place) for row, target in labelled])
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BertClassifier(ClassifierMixin, _BertEstimator):  # type: ignore[misc]
+class BertClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]
     """One text or a pair of texts → a class; or any number of labels each, where y is an indicator array.
 
     The arguments are those of ``bertsmith train classify``, with the same names and defaults (docs/settings.md), but
@@ -168,23 +73,23 @@ class BertClassifier(ClassifierMixin, _BertEstimator):  # type: ignore[misc]
         options = self._arguments(Classify)
         if isinstance(weights := options["class_weights"], dict):
             place = Place("class_weights")
-            options["class_weights"] = {_name(label, place): _plain(weight) for label, weight in weights.items()}
+            options["class_weights"] = {_name(label, place): plain(weight) for label, weight in weights.items()}
         options.update(labels=labelled.names, multi_label=labelled.multi_label)
-        self._fit(checked(Classify, options), X, labelled.of_row)
+        self._fit_texts(checked(Classify, options), X, labelled.of_row)
         self.classes_ = labelled.classes
         self.multilabel_ = labelled.multi_label
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of every text, as in y; if y was an indicator array, one of 0 and 1, ``[n, C]``."""
-        predictions = self._predictions(X)
+        predictions = self._predictions(_rows(X))
         # a bundle's labels, and so a prediction's probabilities, are in the order of classes_
         chosen_RC = np.array([[name in answer.labels for name in answer.probabilities] for answer in predictions])
         return chosen_RC.astype(int) if self.multilabel_ else np.asarray(self.classes_[chosen_RC.argmax(1)])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The probabilities ``[n, C]``, columns in the order of ``classes_``."""
-        return np.array([list(answer.probabilities.values()) for answer in self._predictions(X)])
+        return np.array([list(answer.probabilities.values()) for answer in self._predictions(_rows(X))])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -193,7 +98,7 @@ class BertClassifier(ClassifierMixin, _BertEstimator):  # type: ignore[misc]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BertRegressor(RegressorMixin, _BertEstimator):  # type: ignore[misc]
+class BertRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]
     """One text or a pair of texts → a number, in y's units.
 
     The arguments are those of ``bertsmith train regress``, with the same names and defaults (docs/settings.md), but
@@ -209,16 +114,16 @@ class BertRegressor(RegressorMixin, _BertEstimator):  # type: ignore[misc]
         ValueError if X and y differ in length.
         """
         task = checked(Regress, self._arguments(Regress))
-        rows = [Row({"label": item}, Place(f"y[{row}]")) for row, item in enumerate(_items("y", y))]
+        rows = [Row({"label": item}, Place(f"y[{row}]")) for row, item in enumerate(items_of("y", y))]
         targets = [task.read_target(row) for row in rows]
         if len(set(targets)) == 1:
             raise DataError(f"y must hold different numbers, got {targets[0]:g} in all {len(targets)} rows")
-        self._fit(task, X, targets)
+        self._fit_texts(task, X, targets)
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """The number of every text."""
-        return np.array([answer.value for answer in self._predictions(X)])
+        return np.array([answer.value for answer in self._predictions(_rows(X))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +137,7 @@ class _Labelled:
 
 
 def _labelled(y: Any) -> _Labelled:
-    items = _items("y", y)
+    items = items_of("y", y)
     return _several_labels_each(y, items) if isinstance(items[0], list | tuple) else _one_label_each(y, items)
 
 
@@ -279,7 +184,7 @@ def _names(classes: NDArray[Any]) -> tuple[str, ...]:
 
 def _name(label: Any, place: Place) -> str:
     """The name of a label, as the command line reads it from a file. Raises DataError for what can be none."""
-    return _READER.read_target(Row({"label": _plain(label)}, place))[0]
+    return _READER.read_target(Row({"label": plain(label)}, place))[0]
 
 
 _READER = Classify()
@@ -288,7 +193,7 @@ _READER = Classify()
 def _rows(X: Any) -> list[Row]:
     """Texts or pairs as rows without labels. Raises DataError, naming the first that is neither."""
     rows = []
-    for row, item in enumerate(_items("X", X)):
+    for row, item in enumerate(items_of("X", X)):
         place = Place(f"X[{row}]")
         match item:
             case str():
@@ -298,24 +203,3 @@ def _rows(X: Any) -> list[Row]:
             case _:
                 raise DataError(f"must be a text or a pair of texts, got {reprlib.repr(item)}", place=place)
     return rows
-
-
-def _items(name: str, values: Any) -> list[Any]:
-    """What a list, an array, a Series or a frame holds, row by row, as Python's own values."""
-    # a list as objects, or numpy would make texts of None and of numbers between texts
-    array = np.asarray(values) if hasattr(values, "__array__") else np.array(values, dtype=object)
-    if array.ndim == 0:
-        raise DataError(f"{name} must be a list, an array, a Series or a frame, got {reprlib.repr(values)}")
-    if len(array) == 0:
-        raise DataError(f"{name} must hold one row or more, got none")
-    return [_plain(item) for item in array.tolist()]
-
-
-def _plain(value: Any) -> Any:
-    """Python's own value for a scalar of numpy's, as parameter grids and lists of labels hold them."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _warn(event: Event) -> None:
-    if isinstance(event, Said) and event.warning:
-        warnings.warn(event.text, stacklevel=2)

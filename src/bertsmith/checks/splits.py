@@ -1,0 +1,188 @@
+"""A file as the checks see it: its rows as the task's examples, and all that is wrong with the others."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bertsmith.data import open_rows
+from bertsmith.errors import DataError
+from bertsmith.records import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from bertsmith.data import ReadOptions, Rows
+    from bertsmith.records import Row
+    from bertsmith.tasks import Task
+
+Key = tuple[str, ...]
+
+# How many places a finding names.
+PLACES = 5
+
+
+def fold(text: str) -> str:
+    """A text as duplicates are compared: in Unicode's form NFC, without case, each run of blanks one blank."""
+    if text.isascii():
+        text = text.lower()
+    else:
+        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return " ".join(text.split())
+
+
+def share(part: int, whole: int) -> str:
+    """``1.4 %``; never 0.0 % of something, nor 100.0 % of less than all."""
+    percent = 100 * part / max(1, whole)
+    if 0 < part < whole and not 0.1 <= percent <= 99.9:
+        return "<0.1 %" if percent < 1 else ">99.9 %"
+    return f"{percent:.1f} %"
+
+
+def counted(count: int, what: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The examples of a file, in its order, and the folded texts of each; keys: () for a row whose texts are blank."""
+
+    name: str
+    examples: Sequence[Any]
+    keys: Sequence[Key]
+
+    @classmethod
+    def of(cls, task: Task[Any, Any], name: str, examples: Sequence[Any]) -> Split:
+        folded: dict[str, str] = {}  # many rows may share a long text
+        keys = []
+        for example in examples:
+            content = task.content(example)
+            for text in content:
+                if text not in folded:
+                    folded[text] = fold(text)
+            key = tuple(folded[text] for text in content)
+            keys.append(key if any(key) else ())
+        return cls(name, examples, keys)
+
+    def place(self, row: int) -> str:
+        return str(self.examples[row].place)
+
+
+@dataclass
+class Reading:
+    """What came of reading a file. note: how it was read. broken: its rest could not be read. labelled: with targets.
+
+    rows: all rows that were seen. examples: those that the task takes.
+    """
+
+    name: str
+    note: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labelled: bool = True
+    rows: int = 0
+    examples: list[Any] = field(default_factory=list)
+    broken: bool = False
+    findings: list[Finding] = field(default_factory=list)
+
+
+def read(
+    task: Task[Any, Any],
+    path: Path | str,
+    *,
+    columns: Mapping[str, str],
+    reading: ReadOptions,
+    preferred: Mapping[str, str] | None,
+) -> Reading:
+    """Read a file to its end, or to where its structure breaks, with everything that is wrong on the way.
+
+    preferred: the columns of the training file, of a file that may be without targets; None for the training file.
+    Raises SettingsError for columns of inputs that the task does not have.
+    """
+    result = Reading("<stdin>" if str(path) == "-" else str(path))
+    try:
+        rows = _opened(task, path, columns, reading, preferred, result)
+    except DataError as error:
+        result.broken = True
+        result.findings.append(_unreadable("cannot be read", error))
+        return result
+    result.name, result.columns = rows.name, {choice.input: choice.column for choice in rows.choices}
+    result.note = rows.describe().removeprefix(f"{rows.name}: ")
+    refused = list[str]()
+    blanks = list[str]()
+    for row in _until_broken(rows, result):
+        try:
+            example = task.read(row)
+            if result.labelled and example.target is None:
+                raise DataError("this row has no target", place=row.place)
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        result.examples.append(example)
+        if task.classes(example):
+            blanks += (f"{row.place} {value!r}" for value in _targets(task, row) if value != value.strip())
+    result.findings += _of_rows(result, refused, blanks)
+    return result
+
+
+def _opened(
+    task: Task[Any, Any],
+    path: Path | str,
+    columns: Mapping[str, str],
+    reading: ReadOptions,
+    preferred: Mapping[str, str] | None,
+    result: Reading,
+) -> Rows:
+    try:
+        return open_rows(path, task.wanted_inputs(), columns=columns, preferred=preferred, options=reading)
+    except DataError as error:
+        if preferred is None:
+            raise
+        targets = {each.name for each in task.inputs if each.needed_to_train and not each.required}
+        known = {name: column for name, column in columns.items() if name not in targets}
+        try:
+            rows = open_rows(
+                path, task.wanted_inputs(), columns=known, preferred=preferred, training=False, options=reading
+            )
+        except DataError:
+            raise error from None
+        result.labelled = False
+        text = "only its texts are checked, as it has no targets"
+        result.findings.append(Finding("warn", "no-targets", text, (str(error),)))
+        return rows
+
+
+def _until_broken(rows: Rows, result: Reading) -> Iterator[Row]:
+    try:
+        for row in rows:
+            result.rows += 1
+            yield row
+    except DataError as error:
+        result.broken = True
+        result.findings.append(_unreadable(f"cannot be read beyond {counted(result.rows, 'row')}", error))
+
+
+def _of_rows(result: Reading, refused: Sequence[str], blanks: Sequence[str]) -> Iterator[Finding]:
+    numbers = {"rows": result.rows, "refused": len(refused)}
+    if refused:
+        text = f"{counted(len(refused), 'row')} of {result.rows:,} cannot be used"
+        yield Finding("fail", "rows", text, tuple(refused[:PLACES]), numbers)
+    elif not result.broken:
+        yield Finding("good", "rows", f"every one of {counted(result.rows, 'row')} can be used", numbers=numbers)
+    if blanks:
+        text = f"{counted(len(blanks), 'row')} with blanks around a label, which are taken off"
+        yield Finding("warn", "label-blanks", text, tuple(blanks[:PLACES]), {"rows": len(blanks)})
+
+
+def _targets(task: Task[Any, Any], row: Row) -> Iterator[str]:
+    """The texts of a row that are its target, as they stand in the file."""
+    for each in task.inputs:
+        value = row.values.get(each.name)
+        if each.needed_to_train and not each.required and isinstance(value, str):
+            yield value
+
+
+def _unreadable(what: str, error: DataError) -> Finding:
+    return Finding("fail", "structure", what, (str(error),))

@@ -1,0 +1,291 @@
+"""Tagging schemes: how the tags of single words spell entities, which sequences are legal, and the best legal one.
+
+IOB1 and IOB2 (Ramshaw and Marcus 1995; Tjong Kim Sang and Veenstra 1999), BIOES, BILOU (Ratinov and Roth 2009), and
+tags that spell no entities, as parts of speech do.
+
+Letters: W words of a sequence, C labels.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+OUTSIDE: Final = "O"
+
+
+class Scheme(enum.StrEnum):
+    """How tags spell entities. ``I-PER`` has the prefix I and the type PER; O stands outside of all entities.
+
+    IOB1: I, and B only where an entity directly follows another of its type. IOB2: B, then I. BIOES: B, I, E, or S for
+    an entity of one word. BILOU: the same with L for E and U for S. PLAIN: tags without prefixes.
+    """
+
+    IOB1 = "iob1"
+    IOB2 = "iob2"
+    BIOES = "bioes"
+    BILOU = "bilou"
+    PLAIN = "plain"
+
+    def __str__(self) -> str:
+        return "plain" if self is Scheme.PLAIN else self.value.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity of the words from `start` up to and without `stop`."""
+
+    type: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """Which label may stand first, ``[C]``, which after which, ``[before, after]``, and which last, ``[C]``."""
+
+    start_C: NDArray[np.bool_]
+    allowed_CC: NDArray[np.bool_]
+    stop_C: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """A scheme's prefixes, and which may follow which: of any types, or of the same type alone.
+
+    A sequence begins as if O stood before it, and ends as if O stood after it.
+    """
+
+    prefixes: str
+    any_type: frozenset[str]
+    same_type: frozenset[str]
+
+    def allow(self, before: tuple[str, str], after: tuple[str, str]) -> bool:
+        pair = before[0] + after[0]
+        return pair in self.any_type or (pair in self.same_type and before[1] == after[1])
+
+
+def _pairs(before: str, after: str) -> frozenset[str]:
+    return frozenset(a + b for a in before for b in after)
+
+
+_RULES = {
+    Scheme.IOB1: _Rules("BI", any_type=_pairs("OBI", "OI"), same_type=_pairs("BI", "B")),
+    Scheme.IOB2: _Rules("BI", any_type=_pairs("OBI", "OB"), same_type=_pairs("BI", "I")),
+    Scheme.BIOES: _Rules("BIES", any_type=_pairs("OES", "OBS"), same_type=_pairs("BI", "IE")),
+    Scheme.BILOU: _Rules("BILU", any_type=_pairs("OLU", "OBU"), same_type=_pairs("BI", "IL")),
+}
+_PREFIXES = frozenset("BIESLU")
+_NEITHER = "?"  # the prefix of what is neither O nor an entity's tag
+_OUT = (OUTSIDE, "")
+
+
+@lru_cache(maxsize=1 << 16)
+def _parts(tag: str) -> tuple[str, str]:
+    """Prefix and type: ``B-PER`` is B and PER, O is O and nothing."""
+    if tag == OUTSIDE:
+        return _OUT
+    if len(tag) > 2 and tag[1] == "-" and tag[0] in _PREFIXES:
+        return tag[0], tag[2:]
+    return _NEITHER, tag
+
+
+def type_of(tag: str) -> str | None:
+    """The type of an entity's tag; None of O, and of what is no entity's tag."""
+    prefix, kind = _parts(tag)
+    return kind if prefix in _PREFIXES else None
+
+
+def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
+    """The scheme that sequences of tags are in.
+
+    PLAIN, unless every tag is O or a known prefix with a type, and one is the latter. BIOES if E or S occur, BILOU if
+    L or U do; of both, what occurs more often. Else every word that begins an entity votes: B for IOB2 where IOB1
+    would have I, and I for IOB1 where IOB2 would have B. So a few broken sequences do not change the scheme.
+    """
+    prefixes: Counter[str] = Counter()
+    votes: Counter[Scheme] = Counter()
+    for tags in sequences:
+        before = _OUT
+        for part in map(_parts, tags):
+            prefix = part[0]
+            prefixes[prefix] += 1
+            if prefix in "BI" and not (before[0] in "BI" and before[1] == part[1]):
+                votes[Scheme.IOB2 if prefix == "B" else Scheme.IOB1] += 1
+            before = part
+    if prefixes[_NEITHER] or not _PREFIXES & prefixes.keys():
+        return Scheme.PLAIN
+    bioes, bilou = prefixes["E"] + prefixes["S"], prefixes["L"] + prefixes["U"]
+    if bioes or bilou:
+        return Scheme.BIOES if bioes >= bilou else Scheme.BILOU
+    return Scheme.IOB1 if votes[Scheme.IOB1] > votes[Scheme.IOB2] else Scheme.IOB2
+
+
+def scheme_of_labels(labels: Sequence[str]) -> Scheme:
+    """The scheme of a model that is known by its labels alone.
+
+    B and I of IOB1 look like those of IOB2, which is far more common; I alone is IOB1. A set without O is PLAIN.
+    """
+    if OUTSIDE not in labels:
+        return Scheme.PLAIN
+    found = detect([[label] for label in labels])
+    has_b = any(_parts(label)[0] == "B" for label in labels)
+    return Scheme.IOB2 if found is Scheme.IOB1 and has_b else found
+
+
+def closed(tags: Iterable[str], scheme: Scheme) -> tuple[str, ...]:
+    """All labels of a model that has seen these tags: O, and every type with every prefix, in one order.
+
+    O stands first, then the types by name. So every label has a legal way to go on. Tags of other schemes are left
+    out; of PLAIN, all tags are labels, by name.
+    """
+    if scheme is Scheme.PLAIN:
+        return tuple(sorted(set(tags)))
+    prefixes = _RULES[scheme].prefixes
+    types = {kind for prefix, kind in map(_parts, set(tags)) if prefix in prefixes}
+    return (OUTSIDE, *(f"{prefix}-{kind}" for kind in sorted(types) for prefix in prefixes))
+
+
+def broken(tags: Sequence[str], scheme: Scheme) -> list[int]:
+    """The words whose tag may not follow the one before it; the last word, too, if a sequence may not end with it."""
+    if scheme is Scheme.PLAIN:
+        return []
+    allow = _RULES[scheme].allow
+    parts = [_OUT, *map(_parts, tags), _OUT]
+    wrong = [at for at, (before, after) in enumerate(pairwise(parts)) if not allow(before, after)]
+    return sorted({min(at, len(tags) - 1) for at in wrong})
+
+
+@lru_cache(maxsize=64)
+def transitions(labels: tuple[str, ...], scheme: Scheme) -> Transitions:
+    """Which of these labels may begin a sequence, follow each other, and end it. Do not change the arrays."""
+    if scheme is Scheme.PLAIN:
+        all_C = np.ones(len(labels), dtype=bool)
+        return Transitions(all_C, np.ones((len(labels), len(labels)), dtype=bool), all_C)
+    allow = _RULES[scheme].allow
+    parts = [_parts(label) for label in labels]
+    return Transitions(
+        start_C=np.array([allow(_OUT, part) for part in parts]),
+        allowed_CC=np.array([[allow(before, after) for after in parts] for before in parts]),
+        stop_C=np.array([allow(part, _OUT) for part in parts]),
+    )
+
+
+def viterbi(score_WC: NDArray[np.float64], legal: Transitions) -> NDArray[np.int64]:
+    """The labels of the legal sequence with the highest sum of scores (Viterbi 1967), ``[W]``.
+
+    Scores must be finite, and one legal sequence must exist: of `closed` labels one always does.
+    """
+    best_W: NDArray[np.int64] = score_WC.argmax(1)
+    if not len(best_W) or (
+        legal.start_C[best_W[0]] and legal.stop_C[best_W[-1]] and legal.allowed_CC[best_W[:-1], best_W[1:]].all()
+    ):
+        return best_W
+    label_C = np.arange(score_WC.shape[1])
+    # [after, before], so that the search is along rows
+    barred_CC = np.where(legal.allowed_CC.T, 0.0, -np.inf)
+    total_C = score_WC[0] + np.where(legal.start_C, 0.0, -np.inf)
+    came_from_WC = np.zeros(score_WC.shape, dtype=np.int64)
+    for word in range(1, len(score_WC)):
+        reached_CC = barred_CC + total_C
+        came_from_WC[word] = reached_CC.argmax(1)
+        total_C = reached_CC[label_C, came_from_WC[word]] + score_WC[word]
+    total_C = total_C + np.where(legal.stop_C, 0.0, -np.inf)
+    assert total_C.max() > -np.inf, "no sequence of these labels is legal"
+    best_W[-1] = total_C.argmax()
+    for word in range(len(score_WC) - 1, 0, -1):
+        best_W[word - 1] = came_from_WC[word, best_W[word]]
+    return best_W
+
+
+def entities(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
+    """The entities that tags spell, strictly: what breaks the scheme's rules begins, and ends, none.
+
+    On legal sequences there is one reading. On broken ones this is that of seqeval's strict mode, word for word.
+    """
+    if scheme is Scheme.PLAIN:
+        return []
+    found = []
+    parts = [*map(_parts, tags), _OUT]
+    inside = {Scheme.BIOES: "IE", Scheme.BILOU: "IL"}.get(scheme, "I")
+    at, before = 0, _OUT
+    while at < len(tags):
+        part = parts[at]
+        if part is _OUT or not _begins(before, part, scheme):
+            at, before = at + 1, part
+            continue
+        stop = at + 1
+        while parts[stop - 1][0] in "BI" and parts[stop][0] in inside and parts[stop][1] == part[1]:
+            stop += 1
+        before = parts[stop - 1]
+        if _ends(before, parts[stop], scheme):
+            found.append(Entity(part[1], at, stop))
+        at = stop
+    return found
+
+
+def _begins(before: tuple[str, str], part: tuple[str, str], scheme: Scheme) -> bool:
+    """Whether an entity begins here, given that none goes on from the word before."""
+    prefix = part[0]
+    if scheme is Scheme.IOB2:
+        return prefix == "B"
+    if scheme is Scheme.IOB1:
+        after_its_type = before[0] in "BI" and before[1] == part[1]
+        return after_its_type if prefix == "B" else prefix == "I" and (before[0] != "I" or not after_its_type)
+    return prefix in ("BS" if scheme is Scheme.BIOES else "BU")
+
+
+def _ends(last: tuple[str, str], after: tuple[str, str], scheme: Scheme) -> bool:
+    """Whether what began is an entity if it stops with `last`, and `after` is the next word."""
+    if scheme is Scheme.BIOES:
+        return last[0] in "ES"
+    if scheme is Scheme.BILOU:
+        return last[0] in "LU"
+    # in IOB1 nothing may go on with a B of another type
+    return scheme is Scheme.IOB2 or not (last[0] == after[0] == "B" and last[1] != after[1])
+
+
+_AS_E_AND_S = {"L": "E", "U": "S"}
+
+
+def entities_conlleval(tags: Sequence[str]) -> list[Entity]:
+    """The entities that tags spell, leniently: the reading of conlleval.pl, CoNLL-2000's scorer, of any scheme.
+
+    A word goes on with the entity before it if that is of its type and not ended by E or S, and the word has I or E;
+    else it begins another, whatever its prefix.
+    """
+    found = []
+    start, before = 0, _OUT
+    for at, (prefix, kind) in enumerate([*map(_parts, tags), _OUT]):
+        now = _AS_E_AND_S.get(prefix, prefix), kind
+        if not (before[0] in "BI" and now[0] in "IE" and before[1] == kind):
+            if before[0] in _PREFIXES:
+                found.append(Entity(before[1], start, at))
+            start = at
+        before = now
+    return found
+
+
+def spelled(found: Iterable[Entity], words: int, scheme: Scheme) -> list[str]:
+    """The tags of so many words that spell these entities, which must not overlap: what `entities` reads again."""
+    assert scheme is not Scheme.PLAIN, "plain tags spell no entities"
+    tags = [OUTSIDE] * words
+    one, last = {Scheme.BIOES: ("S", "E"), Scheme.BILOU: ("U", "L")}.get(scheme, ("B", "I"))
+    for entity in sorted(found, key=lambda each: each.start):
+        prefixes = ["B", *"I" * (entity.stop - entity.start - 2), last] if entity.stop - entity.start > 1 else [one]
+        if scheme is Scheme.IOB1 and not (entity.start and type_of(tags[entity.start - 1]) == entity.type):
+            prefixes[0] = "I"
+        assert tags[entity.start : entity.stop] == [OUTSIDE] * len(prefixes), f"{entity} overlaps another"
+        tags[entity.start : entity.stop] = [f"{prefix}-{entity.type}" for prefix in prefixes]
+    return tags
