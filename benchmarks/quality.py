@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
 TOOLS = {"ours": "bertsmith", "trainer": "Trainer"}
@@ -101,7 +101,7 @@ class Job:
         return [example.target if self.set.task == "regress" else example.target[0] for example in examples]
 
 
-def prepare(name: str, data: Path, work: Path, encoder: str, most_steps: int | None) -> Job:
+def prepare(name: str, options: argparse.Namespace, work: Path) -> Job:
     """Read a set with bertsmith's readers, and say how many of its rows are cut at MAX_LENGTH."""
     from bertsmith.api import read_examples
     from bertsmith.checkpoint import find
@@ -111,16 +111,17 @@ def prepare(name: str, data: Path, work: Path, encoder: str, most_steps: int | N
     from bertsmith.tokenizer import Tokenizer
 
     this = SETS[name]
-    train_file = one_file([data / file for file in this.train], work / f"{name}-train", this.header, this.sample)
-    dev_file = one_file([data / file for file in this.dev], work / f"{name}-dev", this.header, None)
-    task, folder = task_class(this.task)(), find(encoder).folder
+    train_files, dev_files = ([options.data / file for file in files] for files in (this.train, this.dev))
+    train_file = one_file(train_files, work / f"{name}-train", this.header, this.sample)
+    dev_file = one_file(dev_files, work / f"{name}-dev", this.header, None)
+    task, folder = task_class(this.task)(), find(options.encoder).folder
     (train, _), (dev, _) = (read_examples(task, file, this.columns, ReadOptions()) for file in (train_file, dev_file))
     tokenizer = Tokenizer.from_folder(folder)
     cut = [
         sum(sequence.cut > 0 for (sequence,) in task.encode(examples, tokenizer, max_length=MAX_LENGTH))
         for examples in (train, dev)
     ]
-    steps = min(this.epochs * math.ceil(len(train) / BATCH), most_steps or sys.maxsize)
+    steps = min(this.epochs * math.ceil(len(train) / BATCH), options.quick or sys.maxsize)
     print(
         f"{name}: {len(train):,} rows to train on, {len(dev):,} to score, of which {cut[0]} and {cut[1]} are cut at "
         f"{MAX_LENGTH} tokens; {steps:,} steps of {BATCH} rows, up to a rate of {this.learning_rate:g}",
@@ -223,8 +224,20 @@ def scores_of(truth: Sequence[Any], given: Sequence[Any], names: Sequence[str]) 
     return {name: float(ways[name]()) for name in names}
 
 
-def measure(options: argparse.Namespace) -> None:
-    """Train what the results do not hold yet, and write them after every run."""
+def measure(
+    options: argparse.Namespace,
+    prepare: Callable[[str, argparse.Namespace, Path], Any],
+    train: Mapping[str, Callable[[Any, int, str, Path], tuple[Any, float]]],
+    score: Callable[[Any, Any], Mapping[str, float]],
+    *,
+    packages: Iterable[str] = (),
+) -> None:
+    """Train what the results do not hold yet, and write them after every run.
+
+    prepare: a set's name, the options and a folder to work in, to a job with its `steps` and its `recipe`. train: of
+    every tool; a job, a seed, a device and the folder, to what the model answers and the seconds of its training.
+    score: a job and those answers, to the scores by name. packages: whose versions are written, beside the usual ones.
+    """
     import torch
 
     import bertsmith
@@ -233,23 +246,24 @@ def measure(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device).type
     machine = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores, {platform.machine()}"
-    versions = {name: version(name) for name in ("torch", "transformers", "accelerate", "tokenizers", "numpy")}
+    versions = {
+        name: version(name) for name in ("torch", "transformers", "accelerate", "tokenizers", "numpy", *packages)
+    }
     versions |= {"bertsmith": bertsmith.__version__, "Python": platform.python_version()}
     runs = read_runs([options.out]) if options.out.exists() else []
     options.out.parent.mkdir(parents=True, exist_ok=True)
     turns, began = list(product(range(1, options.seeds + 1), options.tools)), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         for name in options.sets:
-            job = prepare(name, options.data, Path(folder), options.encoder, options.quick)
+            job = prepare(name, options, Path(folder))
             for turn, (seed, tool) in enumerate(turns, start=1):
                 kept = [run for run in runs if (run["set"], run["tool"], run["seed"]) == (name, tool, seed)]
                 if any(run["recipe"] != job.recipe for run in kept):
                     sys.exit(f"{options.out}: holds {name} trained otherwise ({kept[0]['recipe']}); give another --out")
                 if kept:
                     continue
-                train = train_ours if tool == "ours" else train_trainer
-                given, seconds = train(job, seed, device, Path(folder))
-                scores = scores_of(job.targets(job.dev), given, job.set.scores)
+                given, seconds = train[tool](job, seed, device, Path(folder))
+                scores = score(job, given)
                 runs.append({"set": name, "tool": tool, "seed": seed, "scores": scores, "seconds": round(seconds, 3),
                              "recipe": job.recipe, "machine": machine, "versions": versions})  # fmt: skip
                 write_text(options.out, json.dumps({"runs": runs}, indent=1) + "\n")
@@ -266,14 +280,27 @@ def read_runs(files: Sequence[Path]) -> list[dict[str, Any]]:
     return [run for file in files for run in json.loads(file.read_text(encoding="utf-8"))["runs"]]
 
 
-def table(runs: Sequence[Mapping[str, Any]]) -> str:
+def described(this: Set, recipe: Mapping[str, Any]) -> str:
+    """What the runs of a set share."""
+    (train, dev), (train_cut, dev_cut) = recipe["rows"], recipe["rows_cut"]
+    return (
+        f"{this.title}: {train:,} rows to train on ({train_cut} of them cut at {MAX_LENGTH} tokens), "
+        f"{dev:,} to score ({dev_cut} cut), {recipe['steps']:,} steps, rate {recipe['learning_rate']:g}"
+    )
+
+
+def table(
+    runs: Sequence[Mapping[str, Any]],
+    sets: Mapping[str, Any] = SETS,
+    describe: Callable[[Any, Mapping[str, Any]], str] = described,
+) -> str:
     """The runs as a Markdown table, and below it what they share. Scores are in hundredths, as GLUE gives them."""
     lines = [
         "| set | score | bertsmith | Trainer | difference ± standard error (95 % interval) | seeds | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     notes = ["scores: mean ± standard deviation over seeds; interval: Welch's t; seconds: of training, the median"]
-    for name, this in SETS.items():
+    for name, this in sets.items():
         ours, theirs = ([run for run in runs if (run["set"], run["tool"]) == (name, tool)] for tool in TOOLS)
         if not ours + theirs:
             continue
@@ -285,11 +312,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
             our, their = ([100 * run["scores"][score] for run in part] for part in (ours, theirs))
             cells = [this.title, score, spread(our), spread(their), difference(our, their)]
             lines.append(f"| {' | '.join([*cells, f'{len(our)}, {len(their)}', ', '.join(times)])} |")
-        (train, dev), (train_cut, dev_cut) = recipe["rows"], recipe["rows_cut"]
-        notes.append(
-            f"{this.title}: {train:,} rows to train on ({train_cut} of them cut at {MAX_LENGTH} tokens), "
-            f"{dev:,} to score ({dev_cut} cut), {recipe['steps']:,} steps, rate {recipe['learning_rate']:g}"
-        )
+        notes.append(describe(this, recipe))
     for run in runs:
         packages = ", ".join(f"{package} {number}" for package, number in run["versions"].items())
         note = f"{run['machine']}; {packages}; encoder {run['recipe']['encoder_sha256'][:12]}"
@@ -318,31 +341,58 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> str:
     return f"{mean:+.2f} ± {error:.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", help=f"of {','.join(SETS)}; left out, all but the last")
+def command_line(
+    description: str | None,
+    sets: Mapping[str, Any],
+    *,
+    name: str,
+    left_out: str,
+    quick: str,
+    more: Callable[[argparse.ArgumentParser], object] | None = None,
+) -> argparse.Namespace:
+    """The options of a script that trains `sets` and keeps its results in name.json beside it.
+
+    left_out, quick: the sets where none are given, and those of --quick. more: adds the script's own options.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", help=f"of {','.join(sets)}; left out, all but the last")
     parser.add_argument("--tools", default="ours,trainer", help="ours, trainer, or both in turn: ours,trainer")
     parser.add_argument("--seeds", type=int, help="how many: 1, 2, … (3)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--encoder", default="minilm", help="a folder, or minilm (packaged)")
     parser.add_argument("--data", type=Path, help="the folder of data sets (BERTSMITH_DATA)")
-    parser.add_argument("--out", type=Path, help="the results (quality.json beside this script)")
-    parser.add_argument("--quick", type=int, nargs="?", const=60, metavar="STEPS", help="RTE, STS-B; 1 seed, 60 steps")
+    parser.add_argument("--out", type=Path, help=f"the results ({name}.json beside this script)")
+    parser.add_argument(
+        "--quick",
+        type=int,
+        nargs="?",
+        const=60,
+        metavar="STEPS",
+        help=f"{quick}, if --sets is left out; 1 seed, 60 steps",
+    )
     parser.add_argument("--table", type=Path, nargs="*", metavar="FILE", help="only print the table of these results")
+    if more is not None:
+        more(parser)
     options = parser.parse_args()
-    options.sets = (options.sets or ("rte,stsb" if options.quick else "cola,mrpc,rte,stsb,sst2_10k")).split(",")
+    options.sets = (options.sets or (quick if options.quick else left_out)).split(",")
     options.tools = options.tools.split(",")
-    for name, known in [(name, SETS) for name in options.sets] + [(name, TOOLS) for name in options.tools]:
-        if name not in known:
-            parser.error(f"{name!r} is not one of {', '.join(known)}")
+    for given, known in [(given, sets) for given in options.sets] + [(given, TOOLS) for given in options.tools]:
+        if given not in known:
+            parser.error(f"{given!r} is not one of {', '.join(known)}")
     options.seeds = options.seeds or (1 if options.quick else 3)
-    options.out = options.out or (HERE.parent / "runs/quality-quick.json" if options.quick else HERE / "quality.json")
+    options.out = options.out or (HERE.parent / f"runs/{name}-quick.json" if options.quick else HERE / f"{name}.json")
     options.data = options.data or Path(os.environ.get("BERTSMITH_DATA", HERE.parent.parent / "shared" / "data"))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for both tools, or other programs slow both down ninefold
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # all is in folders, and a machine without a network will do
+    return options
+
+
+def main() -> None:
+    """The command line."""
+    options = command_line(__doc__, SETS, name="quality", left_out="cola,mrpc,rte,stsb,sst2_10k", quick="rte,stsb")
     if options.table is None:
-        measure(options)
+        trainers = {"ours": train_ours, "trainer": train_trainer}
+        measure(options, prepare, trainers, lambda job, given: scores_of(job.targets(job.dev), given, job.set.scores))
     print(table(read_runs(options.table or [options.out])))
 
 

@@ -19,11 +19,11 @@ from bertsmith.data import text_of
 from bertsmith.errors import DataError
 from bertsmith.nn.encoder import initialize
 from bertsmith.nn.heads import TokenHead
-from bertsmith.records import Input
+from bertsmith.records import Finding, Input
 from bertsmith.tasks import Chosen, Loss, Task, learned, option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -216,6 +216,32 @@ class Answer(Task[QuestionExample, Answered]):
 
     def check(self, examples: Sequence[QuestionExample]) -> None:
         """Any slice of a passage is an answer; that it is one was checked when it was read."""
+
+    def sources(self, example: QuestionExample) -> tuple[str, ...]:
+        return (example.passage,)
+
+    def contradicts(
+        self, examples: Sequence[QuestionExample]
+    ) -> Callable[[tuple[Gold, ...], tuple[Gold, ...]], bool]:
+        """Answers of which no two are alike, or an answer and none."""
+
+        def contradict(one: tuple[Gold, ...], other: tuple[Gold, ...]) -> bool:
+            if not (one and other):
+                return bool(one or other)
+            return not any(squad.f1(first.text, second.text) for first in one for second in other)
+
+        return contradict
+
+    def findings(self, examples: Sequence[QuestionExample]) -> Sequence[Finding]:
+        lengths = [len(golds[0].text.split()) for example in examples if (golds := example.target)]
+        without = [example for example in examples if example.target == ()]
+        passages = len({example.passage for example in examples})
+        text = f"{len(examples):,} questions on {passages:,} passages; "
+        text += f"{len(without):,} have no answer" if without else "every one has an answer"
+        if lengths:
+            text += f"; answers have {np.median(lengths):.0f} words in the median, {max(lengths):,} at most"
+        numbers = {"passages": passages, "unanswerable": len(without), "longest_words": max(lengths, default=0)}
+        return [Finding("good", "answers", text, tuple(str(each.place) for each in without[:5]), numbers)]
 
     def remarks(self, examples: Sequence[QuestionExample]) -> Sequence[str]:
         remarks = []
