@@ -5,6 +5,7 @@ Letters: C classes. A matrix counts rows of true class i that were predicted as 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,30 @@ def macro_f1(matrix_CC: NDArray[np.float64]) -> float:
     """The mean F1 of the classes that are true or predicted somewhere."""
     present_C = (matrix_CC.sum(0) + matrix_CC.sum(1)) > 0
     return float(f1_by_class(matrix_CC)[present_C].mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How well things were found: precision, recall, and F1, their harmonic mean."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+    @classmethod
+    def of(cls, right: float, given: float, wanted: float) -> Found:
+        """From counts: how many were right of those given, and how many were wanted.
+
+        Where some were wanted or given, but none right, all three are 0, as conlleval has it; where there were
+        neither, nothing is defined.
+        """
+        if not given and not wanted:
+            return cls(None, None, None)
+        return cls(
+            precision=right / given if given else 0.0,
+            recall=right / wanted if wanted else 0.0,
+            f1=2 * right / (given + wanted),
+        )
 
 
 def matthews(matrix_CC: NDArray[np.float64]) -> float:

@@ -170,7 +170,7 @@ def _apart(split: Split, rows: Sequence[int], contradicts: Callable[[Any, Any], 
 
 def _with_target(task: Task[Any, Any], split: Split, row: int) -> str:
     target = repr(task.target_record(split.examples[row].target))
-    return f"{split.place(row)} {target if len(target) <= 40 else target[:39] + '…'}"
+    return f"{split.place(row)} {target}" if len(target) <= 40 else split.place(row)
 
 
 def _pairs(split: Split, pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:

@@ -50,8 +50,9 @@ def class_balance(counts: Mapping[str, int], rows: int) -> Iterator[Finding]:
         what = "class has" if len(rare) == 1 else "classes have"
         text = f"{len(rare)} {what} few rows to learn from: {shown}{rest}"
         yield Finding("warn", "rare-classes", text, numbers=dict(fewest))
+    one_a_row = sum(counts.values()) == rows
     for name, count in counts.items():
-        if count > MOST * rows and len(counts) > 1:
+        if one_a_row and len(counts) > 1 and count > MOST * rows:
             text = f"{name!r} is {share(count, rows)} of all: whoever always says so scores as much in accuracy"
             yield Finding("warn", "majority", text, numbers={"rows": count, "share": count / rows})
 

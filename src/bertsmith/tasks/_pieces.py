@@ -84,9 +84,9 @@ def _of_text(
     windows: Sequence[Encoded], number_W: NDArray[np.int64], low_W: NDArray[np.int64], high_W: NDArray[np.int64]
 ) -> Iterator[Encoded]:
     """low_W, high_W: the first and the last piece, among all of the text, that stand for these words."""
-    window_W = _window_of(windows, low_W, high_W)
+    window_W = _window_of(windows, low_W, high_W) if len(windows) > 1 else None
     for number, window in enumerate(windows):
-        here_W = slice(None) if len(windows) == 1 else window_W == number
+        here_W = slice(None) if window_W is None else window_W == number
         start, stop = window.body
         first, last = window.offset, window.offset + stop - start - 1
         # of a word longer than a window, the pieces in it

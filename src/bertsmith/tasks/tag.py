@@ -1,14 +1,12 @@
-"""`tag`: a tag for every word: its part of speech, or the named entity that it is in (Devlin et al. 2019, §5.3).
+"""`tag`: a tag for every word, such as parts of speech or named entities (Devlin et al. 2019, §5.3).
 
-Letters: W words of a sentence, C labels, N words of a batch, P their pieces.
+Letters: A anchors (pieces that stand for words), G words that have some, W words of an example, C labels, R rows.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -16,16 +14,17 @@ import torch
 import torch.nn.functional as F
 
 from bertsmith import metrics, schemes
-from bertsmith.data import text_of
 from bertsmith.errors import DataError, InputError, listed, nearest
 from bertsmith.nn.encoder import initialize
 from bertsmith.nn.heads import TokenHead
-from bertsmith.records import Finding, Input, Place, Row
+from bertsmith.records import Finding, Input, Row
 from bertsmith.schemes import Scheme
 from bertsmith.tasks import Chosen, Loss, Task, label_names, learned, option
+from bertsmith.tasks._pieces import Pieces, anchored
+from bertsmith.tasks._words import TagExample, read_example
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -34,93 +33,84 @@ if TYPE_CHECKING:
     from bertsmith.families import HeadForm
     from bertsmith.nn.encoder import EncoderConfig
     from bertsmith.nn.heads import Head
-    from bertsmith.records import Encoded
+    from bertsmith.records import Encoded, Place
     from bertsmith.tasks import Output, Question, Scorer
     from bertsmith.tokenizer import Tokenizer
 
-
-@dataclass(frozen=True, slots=True)
-class TagExample:
-    """A sentence. spans_W2: int32, the characters of each word in `text`, half-open.
-
-    raw: whether it was read as a text, and not as words. target: a tag for each word; None if not known. lines: of
-    each word, where it has one of its own. widened: how many of the entities given began or ended within a word.
-    """
-
-    text: str
-    words: tuple[str, ...]
-    spans_W2: NDArray[np.int32]
-    raw: bool
-    target: tuple[str, ...] | None
-    place: Place
-    lines: tuple[int, ...] = ()
-    widened: int = 0
-
-    def place_of(self, word: int) -> Place:
-        """Where a word was read."""
-        if self.lines:
-            return replace(self.place, line=self.lines[word])
-        return replace(self.place, path=f"word {word + 1}")
+# How much neighbouring windows share where the user does not say: at most so many pieces, and a quarter of the room.
+OVERLAP = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Entity:
-    """A named entity: ``text`` is the sentence's characters ``[start:stop]``.
+class TaggedEntity:
+    """An entity, ``text[start:stop]`` of the example's text; words: its half-open range of words.
 
-    probability: the product of the probabilities of its words' tags.
+    probability: the product of those of its words' tags.
     """
 
     type: str
     text: str
     start: int
     stop: int
+    words: tuple[int, int]
     probability: float
 
     def record(self) -> dict[str, Any]:
         return {
-            "type": self.type,
-            "text": self.text,
-            "start": self.start,
-            "stop": self.stop,
+            "type": self.type, "text": self.text, "start": self.start, "stop": self.stop,
             "probability": self.probability,
-        }
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Tagging:
-    """The tags of one sentence's words, with the probability of each.
+    """The tags of one text's words.
 
-    entities: of tags that name some, else None; their characters are those of the text, or of the words joined by
-    blanks. offsets: of every word in the text, where a text was given.
+    probabilities: of each tag, in a softmax over all labels at its word. word_spans: the words' half-open character
+    spans in `text`, which is the row's, or its words with a blank between each two. entities: what the tags spell;
+    none where `scheme` is plain.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
     probabilities: tuple[float, ...]
-    entities: tuple[Entity, ...] | None = None
-    offsets: tuple[tuple[int, int], ...] | None = None
-    # windows hold all of a sentence, however long
-    truncated: bool = False
+    text: str
+    word_spans: tuple[tuple[int, int], ...]
+    scheme: Scheme
+    entities: tuple[TaggedEntity, ...] = ()
+    from_text: bool = False
+
+    @property
+    def truncated(self) -> bool:
+        """False: a long text is read in windows, all of it."""
+        return False
 
     def record(self) -> dict[str, Any]:
-        """As one JSON object: ``words``, ``tags``, ``probabilities``, and ``entities`` and ``offsets`` if there are."""
+        """As one JSON object: ``words``, ``tags``, ``probabilities``, one a word, and ``entities`` with characters.
+
+        Of words that the row held, ``text`` is what the characters count in, if there are entities to count them for;
+        of a text that was split into words, ``offsets`` are where these lie in it.
+        """
         record: dict[str, Any] = {
-            "words": list(self.words),
-            "tags": list(self.tags),
-            "probabilities": list(self.probabilities),
-        }
-        if self.entities is not None:
+            "words": list(self.words), "tags": list(self.tags), "probabilities": list(self.probabilities),
+        }  # fmt: skip
+        if self.from_text:
+            record["offsets"] = [list(span) for span in self.word_spans]
+        if self.scheme is not Scheme.PLAIN:
+            record |= {} if self.from_text else {"text": self.text}
             record["entities"] = [entity.record() for entity in self.entities]
-        if self.offsets is not None:
-            record["offsets"] = [list(span) for span in self.offsets]
         return record
 
 
 class Tag(Task[TagExample, Tagging]):
-    """Every word → a tag. Sentences beyond the limit are read in windows; each word is answered from one of them."""
+    """Every word of a text → a tag; tags that spell entities come as a legal sequence of their scheme.
+
+    Texts beyond `max_length` are read in windows, and each word is answered, in training as in prediction, where it
+    has most context. Words without any piece (control characters, say) get the tag that fits in best.
+    """
 
     name = "tag"
-    summary = "every word to a tag: parts of speech, or named entities"
+    summary = "a tag for every word: parts of speech, named entities"
     head_kind = "token"
     part = "tag"
     asked = ("text",)
@@ -128,181 +118,184 @@ class Tag(Task[TagExample, Tagging]):
         Input(
             "words",
             names=("words", "tokens", "form", "token"),
-            help="the column of the words: lists, or words parted by blanks",
+            help="the column of the words: a list, or one text with blanks between them",
             or_else="text",
         ),
         Input(
             "text",
             names=("text", "sentence"),
-            help="the column of the text, where it is not parted into words",
+            help="the column of the text, which is split into words",
             or_else="words",
         ),
         Input(
             "tags",
             names=("tags", "ner_tags", "pos_tags", "upos", "labels"),
             required=False,
-            help="the column of the words' tags",
+            help="the column of the tags, one a word",
             or_else="spans",
         ),
         Input(
             "spans",
             names=("spans", "entities", "label"),
             required=False,
-            help="the column of the entities in a text: [start, stop, type], in characters",
+            help="the column of the entities of a text: a list of [start, stop, label], in characters",
             or_else="tags",
         ),
     )
-    scores = ("f1 (strict), precision, recall, conlleval_f1 of entities", "accuracy", "macro_f1 of plain tags")
+    scores = (
+        "f1, precision and recall of entities, strictly (seqeval's strict mode)",
+        "conlleval_f1, leniently",
+        "accuracy of words",
+        "macro_f1 (tags without entities)",
+    )
 
-    scheme: Literal["auto", "plain", "iob1", "iob2", "bioes", "bilou"] = option(
-        "auto",
-        "how tags spell entities: auto (read from the data), plain (they spell none), iob1, iob2, bioes or bilou",
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou", "plain"] = option(
+        "auto", "how tags spell entities: iob1, iob2, bioes, bilou; plain if they do not; auto reads it from the data"
     )
-    pieces: Literal["first", "last", "mean"] = option(
-        "first", "which of a word's pieces stands for it: its first, its last, or the mean of all"
-    )
+    pieces: Pieces = option("first", "which of a word's pieces stand for it: first, last, or the mean of all")
     overlap: int | None = option(
         None,
-        "how many pieces neighbouring windows of a long sentence share; left out, 64 or what fits",
+        "how many pieces neighbouring windows of a long text share; left out, 64 or what fits",
         at_use=True,
         ge=0,
     )
 
     labels: tuple[str, ...] = learned(())
-    seen_scheme: str = learned("plain")
-    commonest: str = learned("")
-
-    @property
-    def spelling(self) -> Scheme:
-        """The scheme of the tags."""
-        return Scheme(self.seen_scheme if self.scheme == "auto" else self.scheme)
+    read_scheme: Scheme | None = learned(None)
+    counts: tuple[int, ...] = learned(())
 
     @classmethod
     def ask(cls, question: Question, place: Place) -> Row:
-        """A text; or a list of words."""
-        if not isinstance(question, str) and isinstance(question, list | tuple):
-            if not all(isinstance(word, str) for word in question):
-                raise InputError(f"wanted a text, a list of words or a mapping, got {question!r}", place=place)
+        """A list of texts is words, a single one a text to be split into words."""
+        if isinstance(question, list | tuple):
+            for number, word in enumerate(question, start=1):
+                if not isinstance(word, str):
+                    raise InputError(f"word {number} must be a string, got {word!r}", place=place)
             return Row({"words": list(question)}, place)
         return super().ask(question, place)
 
     def read(self, row: Row) -> TagExample:
-        if "words" in row.values:
-            words = _strings(row, "words")
-            text, spans_W2, raw = " ".join(words), _spans_of(words), False
-        else:
-            text = text_of(row, "text")
-            spans_W2, raw = split(text), True
-            words = [text[start:stop] for start, stop in spans_W2.tolist()]
-        target, widened = None, 0
-        if "tags" in row.values:
-            target = tuple(_strings(row, "tags"))
-            if len(target) != len(words):
-                raise DataError(f"{len(words)} words, but {len(target)} tags: each word needs one", place=row.place)
-        elif "spans" in row.values:
-            if not raw:
-                raise DataError("entities by character need a text, and this row has words", place=row.place)
-            found, widened = _entities_of(row, text, spans_W2)
-            target = tuple(schemes.spelled(found, len(words), Scheme.IOB2))
-        return TagExample(text, tuple(words), spans_W2, raw, target, row.place, row.lines, widened)
+        return read_example(row, self._scheme(otherwise=Scheme.IOB2))
+
+    def _scheme(self, *, otherwise: Scheme) -> Scheme:
+        """The scheme that was chosen or read from the training data."""
+        return (self.read_scheme or otherwise) if self.scheme == "auto" else Scheme(self.scheme)
+
+    @property
+    def spells(self) -> Scheme:
+        """The scheme of a task that has learned."""
+        return self._scheme(otherwise=Scheme.PLAIN)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types of entities, in the order of the labels."""
+        return tuple(dict.fromkeys(kind for label in self.labels if (kind := schemes.type_of(label)) is not None))
 
     def learn(self, examples: Sequence[TagExample]) -> Self:
-        sentences = [example.target or () for example in examples]
-        counts = Counter(tag for tags in sentences for tag in tags)
-        source = examples[0].place.source
-        if len(counts) < 2:
-            found = f"only the tag {next(iter(counts))!r}" if counts else "no tag"
-            raise DataError(f"{source}: the rows hold {found}; a tagger needs two or more")
-        seen = schemes.detect(sentences)
-        scheme = seen if self.scheme == "auto" else Scheme(self.scheme)
-        self._check_spelling(examples, scheme)
+        targets = [example.target for example in examples if example.target is not None]
+        scheme = schemes.detect(targets) if self.scheme == "auto" else Scheme(self.scheme)
+        counts = Counter(tag for tags in targets for tag in tags)
         labels = schemes.closed(counts, scheme)
-        # of equally common tags, the first in the order of the labels
-        commonest = max(labels, key=lambda label: counts[label])
-        return self.model_copy(update={"labels": labels, "seen_scheme": seen.value, "commonest": commonest})
-
-    def _check_spelling(self, examples: Sequence[TagExample], scheme: Scheme) -> None:
-        """Raises DataError for the first tag that the scheme does not have."""
-        if scheme is Scheme.PLAIN:
-            return
-        allowed = schemes.closed({tag for example in examples for tag in example.target or ()}, scheme)
-        for example in examples:
-            for word, tag in enumerate(example.target or ()):
-                if tag not in allowed:
-                    message = f"tag {tag!r} is none of {scheme}: {listed(allowed)}; --scheme names another scheme"
-                    raise DataError(message, place=example.place_of(word))
+        if len(labels) < 2:
+            if scheme is Scheme.PLAIN:
+                found = f"only the tag {labels[0]!r}" if labels else "no tag"
+            else:
+                found = f"no entity of the scheme {scheme}, only tags such as {listed(sorted(counts), most=3)}"
+            raise DataError(f"{examples[0].place.source}: the rows hold {found}; a tagger needs two tags or more")
+        return self.model_copy(
+            update={"labels": labels, "read_scheme": scheme, "counts": tuple(counts[label] for label in labels)}
+        )
 
     def check(self, examples: Sequence[TagExample]) -> None:
         known = set(self.labels)
         for example in examples:
-            for word, tag in enumerate(example.target or ()):
-                if tag not in known:
-                    message = f"tag {tag!r} is not one of {listed(self.labels)}{nearest(tag, known)}"
-                    raise DataError(message, place=example.place_of(word))
+            if example.target is None or known.issuperset(example.target):
+                continue
+            word, tag = next((word, tag) for word, tag in enumerate(example.target) if tag not in known)
+            message = f"the tag {tag!r} of word {word + 1} {example.words[word]!r} is not one of {listed(self.labels)}"
+            how = "" if self.spells is Scheme.PLAIN else f" (scheme {self.spells})"
+            raise DataError(f"{message}{how}{nearest(tag, known)}", place=example.place_of(word))
+
+    def describe(self) -> str:
+        """What the tags are, in a line."""
+        if self.spells is Scheme.PLAIN:
+            return f"plain tags, {len(self.labels)} of them"
+        return f"{self.spells} entities of {len(self.types)} type{'' if len(self.types) == 1 else 's'}"
 
     def remarks(self, examples: Sequence[TagExample]) -> Sequence[str]:
-        remarks = [finding.text for finding in self.findings(examples) if finding.level == "warn"]
+        return [finding.text + _first(finding) for finding in self._flaws(examples)]
+
+    def _flaws(self, examples: Sequence[TagExample]) -> Iterator[Finding]:
         empty = [example for example in examples if not example.words]
         if empty:
-            remarks.append(f"{len(empty):,} rows hold no word, the first of them {empty[0].place}")
-        return remarks
-
-    def findings(self, examples: Sequence[TagExample]) -> Sequence[Finding]:
-        findings = []
-        breaks = [
-            (example, word) for example in examples for word in schemes.broken(example.target or (), self.spelling)[:1]
-        ]
-        if breaks:
-            example, word = breaks[0]
-            assert example.target is not None, "only tags can be broken"
-            after = f"after {example.target[word - 1]!r}" if word else "at the beginning"
-            text = (
-                f"{len(breaks):,} of {len(examples):,} sentences hold tags that {self.spelling} does not allow, "
-                f"the first {example.target[word]!r} {after}: {example.place_of(word)}"
-            )
-            places = tuple(str(each.place_of(place)) for each, place in breaks[:5])
-            findings.append(Finding("warn", "broken_tags", text, places, {"sentences": len(breaks)}))
-        elif self.spelling is not Scheme.PLAIN:
-            text = f"tags spell entities in {self.spelling}, and no sequence breaks it"
-            findings.append(Finding("good", "broken_tags", text))
+            yield _flaw("no-words", f"{len(empty):,} rows hold no word", [str(each.place) for each in empty])
         widened = [example for example in examples if example.widened]
         if widened:
             count = sum(example.widened for example in widened)
-            text = (
-                f"{count:,} entities begin or end within a word and are widened to whole words, the first of them "
-                f"{widened[0].place}"
-            )
-            places = tuple(str(example.place) for example in widened[:5])
-            findings.append(Finding("warn", "entities_within_words", text, places, {"entities": count}))
-        return findings
+            text = f"{count:,} spans begin or end inside a word and are widened to whole words"
+            yield _flaw("widened-spans", text, [str(each.place) for each in widened])
+        targets = [example.target for example in examples if example.target is not None]
+        if self.spells is Scheme.PLAIN:
+            yield from self._nearly_entities(examples)
+            return
+        places, rows = [], 0
+        for example in examples:
+            words = schemes.broken(example.target or (), self.spells)
+            rows += bool(words)
+            places += [f"{example.place_of(word)} {(example.target or ())[word]!r}" for word in words]
+        if places:
+            text = f"{len(places):,} tags in {rows:,} rows break the rules of {self.spells}"
+            looks = schemes.detect(targets)
+            other = f"; these look like {looks}" if looks not in (self.spells, Scheme.PLAIN) else ""
+            yield _flaw("broken-tags", text + other, places)
 
-    def content(self, example: TagExample) -> tuple[str, ...]:
-        return (example.text,)
+    def _nearly_entities(self, examples: Sequence[TagExample]) -> Iterator[Finding]:
+        """A few tags that make others, which look like those of entities, plain ones."""
+        looks = [tag for tag in self.labels if schemes.type_of(tag) is not None]
+        odd = {tag for tag in self.labels if tag not in looks and tag != schemes.OUTSIDE}
+        if self.scheme != "auto" or not len(looks) > len(odd) > 0:
+            return
+        places = [
+            f"{example.place_of(word)} {tag!r}"
+            for example in examples
+            for word, tag in enumerate(example.target or ())
+            if tag in odd
+        ]
+        if places:
+            text = f"tags are taken as plain, not as entities ({listed(looks, most=3)}), for want of a prefix in some"
+            yield _flaw("nearly-entities", text, places)
 
     def classes(self, example: TagExample) -> Sequence[str]:
-        return sorted(set(example.target or ()))
+        """The types of the entities in a row, or its tags if these spell none; each once."""
+        tags = sorted(set(example.target or ()))
+        types = [schemes.type_of(tag) for tag in tags if tag != schemes.OUTSIDE]
+        known = self.scheme != "auto" or self.read_scheme is not None
+        if self.spells is Scheme.PLAIN if known else None in types:
+            return tags
+        # what is no tag of the scheme stands for itself, to be seen
+        return list(dict.fromkeys(schemes.type_of(tag) or tag for tag in tags if tag != schemes.OUTSIDE))
+
+    def findings(self, examples: Sequence[TagExample]) -> Sequence[Finding]:
+        """The scheme of the tags, and what breaks its rules."""
+        flaws = [each for each in self._flaws(examples) if each.check != "no-words"]  # said of empty texts
+        if not any(example.target for example in examples):
+            return flaws
+        words = sum(len(example.words) for example in examples)
+        good = Finding("good", "scheme", self.describe(), numbers={"scheme": str(self.spells), "words": words})
+        return (good, *flaws)
 
     def encode(self, examples: Sequence[TagExample], tokenizer: Tokenizer, *, max_length: int) -> list[list[Encoded]]:
         room = max_length - tokenizer.overhead(pair=False)
+        overlap = max(0, min(OVERLAP, room // 4)) if self.overlap is None else self.overlap
         windows = tokenizer.windows(
-            [example.text for example in examples],
-            max_length=max_length,
-            overlap=max(0, min(64, room // 4)) if self.overlap is None else self.overlap,
-            spans=True,
+            [example.text for example in examples], max_length=max_length, overlap=overlap, spans=True
         )
-        return [
-            _anchored(example, sequences, self.pieces) for example, sequences in zip(examples, windows, strict=True)
-        ]
+        return anchored(windows, [example.word_spans for example in examples], pieces=self.pieces)
 
     def for_training(self, examples: Sequence[TagExample], encoded: Sequence[Sequence[Encoded]]) -> Chosen:
-        """All windows in which a word is answered; and which scheme was read."""
-        chosen = [
-            [each for each in sequences if each.anchors is not None and len(each.anchors)] for sequences in encoded
-        ]
-        if self.spelling is Scheme.PLAIN:
-            return Chosen(chosen, [f"{len(self.labels)} plain tags"])
-        kinds = list(dict.fromkeys(kind for kind in map(schemes.type_of, self.labels) if kind is not None))
-        return Chosen(chosen, [f"tags spell entities in {self.spelling}, of {len(kinds)} types: {listed(kinds)}"])
+        """All windows that a word is learned from. Says what the tags are."""
+        chosen = [[sequence for sequence in sequences if _anchors(sequence).size] for sequences in encoded]
+        return Chosen(chosen, (f"tags: {self.describe()}",))
 
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> TokenHead:
         return TokenHead(width=config.width, outputs=len(self.labels), dropout=dropout)
@@ -311,155 +304,188 @@ class Tag(Task[TagExample, Tagging]):
         initialize(head, deviation=deviation, generator=generator)
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
-        """Cross-entropy of every word's tag, at the piece that stands for it."""
+        """Cross-entropy, summed over words; the head reads the pieces that stand for them, and no others."""
         number_of = {label: number for number, label in enumerate(self.labels)}
-        positions, words, targets = [], [], []
-        count = 0
-        firsts = batch.layout.first_S.tolist()
-        for sequence, first, row in zip(batch.encoded, firsts, batch.row_S.tolist(), strict=True):
-            assert sequence.anchors is not None, "encode says where the words are"
-            if not len(sequence.anchors):
-                continue
-            word_P, position_P = sequence.anchors.T
-            numbers, of_piece = np.unique(word_P, return_inverse=True)
-            positions.append(position_P + first)
-            words.append(of_piece + count)
-            count += len(numbers)
-            tags = batch.examples[row].target
-            targets += [number_of[tags[word]] for word in numbers]
-        if not targets:
-            return Loss(hidden.sum() * 0.0, targets=0)
-        # the pieces that stand for a word alone go through the head
-        position_P = torch.from_numpy(np.concatenate(positions)).to(hidden.device)
-        logits_PC: Tensor = head(hidden[position_P], batch.layout)["logits"].float()
-        if len(logits_PC) > count:
-            word_P = torch.from_numpy(np.concatenate(words)).to(hidden.device)
-            sums_NC = logits_PC.new_zeros(count, logits_PC.shape[1]).index_add(0, word_P, logits_PC)
-            logits_PC = sums_NC / torch.bincount(word_P, minlength=count)[:, None]
-        target_N = torch.tensor(targets, device=hidden.device)
-        return Loss(F.cross_entropy(logits_PC, target_N, reduction="sum"), targets=count)
+        targets = [np.array([number_of[tag] for tag in example.target], dtype=np.int64) for example in batch.examples]
+        pieces, begins, wanted = [], [], []
+        for sequence, first, row in zip(
+            batch.encoded, batch.layout.first_S.tolist(), batch.row_S.tolist(), strict=True
+        ):
+            word_A, at_A = _anchors(sequence).T
+            pieces.append(at_A.astype(np.int64) + first)
+            begins_A = np.diff(word_A, prepend=-1) > 0
+            begins.append(begins_A)
+            wanted.append(targets[row][word_A[begins_A]])
+        piece_A, begins_A, target_G = (
+            torch.from_numpy(np.concatenate(each)).to(hidden.device) for each in (pieces, begins, wanted)
+        )
+        logits_GC: Tensor = head(hidden[piece_A], batch.layout)["logits"].float()
+        if self.pieces == "mean":
+            group_A = begins_A.cumsum(0) - 1
+            sums_GC = logits_GC.new_zeros(len(target_G), logits_GC.shape[1]).index_add(0, group_A, logits_GC)
+            logits_GC = sums_GC / torch.bincount(group_A, minlength=len(target_G))[:, None]
+        return Loss(F.cross_entropy(logits_GC, target_G, reduction="sum"), targets=len(target_G))
 
     def decode(self, example: TagExample, encoded: Sequence[Encoded], outputs: Sequence[Output]) -> Tagging:
-        """The likeliest legal sequence of tags. A word without a piece takes the tag that suits its neighbours."""
-        logit_WC = np.zeros((len(example.words), len(self.labels)))
-        count_W = np.zeros(len(example.words))
+        score_WC = self._word_scores(len(example.words), encoded, outputs)
+        number_W = schemes.viterbi(score_WC, schemes.transitions(self.labels, self.spells))
+        weight_WC = np.exp(score_WC - score_WC.max(1, keepdims=True))
+        chance_W = np.take_along_axis(weight_WC, number_W[:, None], axis=1)[:, 0] / weight_WC.sum(1)
+        return self._tagging(example, [self.labels[number] for number in number_W.tolist()], chance_W.tolist())
+
+    def _word_scores(self, words: int, encoded: Sequence[Encoded], outputs: Sequence[Output]) -> NDArray[np.float64]:
+        """The logits of every word, ``[W, C]``: equal ones, but for a trace more of the usual tag, of no piece."""
+        score_WC, count_W = np.zeros((words, len(self.labels))), np.zeros(words)
         for sequence, output in zip(encoded, outputs, strict=True):
-            assert sequence.anchors is not None, "encode says where the words are"
-            word_P, position_P = sequence.anchors.T
-            np.add.at(logit_WC, word_P, output["logits"][position_P])
-            np.add.at(count_W, word_P, 1)
-        logit_WC /= np.maximum(count_W, 1)[:, None]
-        if self.commonest:
-            logit_WC[count_W == 0, self.labels.index(self.commonest)] += 1e-6
-        logit_WC -= logit_WC.max(1, keepdims=True, initial=-np.inf) if len(logit_WC) else 0.0
-        log_WC = logit_WC - np.log(np.exp(logit_WC).sum(1, keepdims=True))
-        path_W = schemes.viterbi(log_WC, schemes.transitions(self.labels, self.spelling))
-        tags = tuple(self.labels[number] for number in path_W)
-        probability_W = np.exp(log_WC[np.arange(len(path_W)), path_W])
+            word_A, at_A = _anchors(sequence).T
+            np.add.at(score_WC, word_A, output["logits"][at_A])
+            count_W += np.bincount(word_A, minlength=words)
+        score_WC /= np.maximum(count_W, 1)[:, None]
+        score_WC[count_W == 0, self.labels.index(self._usual())] = 1e-6
+        return score_WC
+
+    def _usual(self) -> str:
+        """O, or the commonest tag if tags spell no entities."""
+        if self.spells is not Scheme.PLAIN:
+            return schemes.OUTSIDE
+        return self.labels[int(np.argmax(self.counts))] if self.counts else self.labels[0]
+
+    def _tagging(self, example: TagExample, tags: Sequence[str], probabilities: Sequence[float]) -> Tagging:
+        spans = [(start, stop) for start, stop in example.word_spans.tolist()]
+        entities = []
+        for found in schemes.entities(tags, self.spells):
+            start, stop = spans[found.start][0], spans[found.stop - 1][1]
+            entities.append(
+                TaggedEntity(
+                    type=found.type,
+                    text=example.text[start:stop],
+                    start=start,
+                    stop=stop,
+                    words=(found.start, found.stop),
+                    probability=float(np.prod(probabilities[found.start : found.stop])),
+                )
+            )
         return Tagging(
             words=example.words,
-            tags=tags,
-            probabilities=tuple(probability_W.tolist()),
-            entities=None if self.spelling is Scheme.PLAIN else self._entities(example, tags, probability_W),
-            offsets=tuple((int(start), int(stop)) for start, stop in example.spans_W2) if example.raw else None,
+            tags=tuple(tags),
+            probabilities=tuple(probabilities),
+            text=example.text,
+            word_spans=tuple(spans),
+            scheme=self.spells,
+            entities=tuple(entities),
+            from_text=example.from_text,
         )
 
-    def _entities(
-        self, example: TagExample, tags: Sequence[str], probability_W: NDArray[np.float64]
-    ) -> tuple[Entity, ...]:
-        found = []
-        for entity in schemes.entities(tags, self.spelling):
-            start, stop = int(example.spans_W2[entity.start, 0]), int(example.spans_W2[entity.stop - 1, 1])
-            probability = float(probability_W[entity.start : entity.stop].prod())
-            found.append(Entity(entity.type, example.text[start:stop], start, stop, probability))
-        return tuple(found)
-
     def baseline(self, examples: Sequence[TagExample]) -> Sequence[Tagging] | None:
-        """The commonest tag of the training data for every word."""
-        if not self.commonest:
+        """O for every word, or the commonest tag of the training data if tags spell no entities."""
+        if not self.counts:
             return None
-        return [Tagging(each.words, (self.commonest,) * len(each.words), (1.0,) * len(each.words)) for each in examples]
+        usual = self._usual()
+        return [self._tagging(each, [usual] * len(each.words), [1.0] * len(each.words)) for each in examples]
 
     def collapsed(self, examples: Sequence[TagExample], predictions: Sequence[Tagging]) -> str | None:
         given = {tag for prediction in predictions for tag in prediction.tags}
-        if len(given) > 1 or len({tag for example in examples for tag in example.target or ()}) < 2:
+        wanted = {tag for example in examples for tag in example.target or ()}
+        if len(given) != 1 or len(wanted) < 2:
             return None
-        return f"collapsed: every word is tagged {' and '.join(map(repr, given))}" if given else None
+        return f"collapsed: every word is answered with {next(iter(given))!r}"
 
     def main_score(self) -> str:
-        return "accuracy" if self.spelling is Scheme.PLAIN else "f1"
+        return "accuracy" if self.spells is Scheme.PLAIN else "f1"
 
     def scorer(self, examples: Sequence[TagExample], predictions: Sequence[Tagging]) -> Scorer:
-        pairs = [(each.target or (), given.tags) for each, given in zip(examples, predictions, strict=True)]
-        right_R = np.array([sum(map(str.__eq__, target, tags)) for target, tags in pairs])
-        words_R = np.array([len(target) for target, _ in pairs])
-
-        def accuracy(rows: NDArray[np.int64]) -> float | None:
-            words = int(words_R[rows].sum())
-            return float(right_R[rows].sum() / words) if words else None
-
-        if self.spelling is Scheme.PLAIN:
-            cells = self._confusion_by_row(pairs)
-            return lambda rows: {"accuracy": accuracy(rows), "macro_f1": _macro_f1(cells, rows, len(self.labels))}
-        strict_R3 = _counts_by_row(pairs, lambda tags: schemes.entities(tags, self.spelling))
-        lenient_R3 = _counts_by_row(pairs, schemes.entities_conlleval)
+        if self.spells is Scheme.PLAIN:
+            return self._plain_scorer(examples, predictions)
+        strict_R3, lenient_R3, word_R2 = (
+            np.array(counts, dtype=np.float64)
+            for counts in zip(*(self._counted(*each) for each in zip(examples, predictions, strict=True)), strict=True)
+        )
 
         def scores(rows: NDArray[np.int64]) -> Mapping[str, float | None]:
-            right, given, true = strict_R3[rows].sum(0).tolist()
+            times_R = np.bincount(rows, minlength=len(word_R2)).astype(np.float64)
+            strict = metrics.Found.of(*(times_R @ strict_R3).tolist())
+            right, words = (times_R @ word_R2).tolist()
             return {
-                "f1": _f1(right, given, true),
-                "precision": right / given if given else 0.0,
-                "recall": right / true if true else 0.0,
-                "conlleval_f1": _f1(*lenient_R3[rows].sum(0).tolist()),
-                "accuracy": accuracy(rows),
+                "f1": strict.f1,
+                "precision": strict.precision,
+                "recall": strict.recall,
+                "conlleval_f1": metrics.Found.of(*(times_R @ lenient_R3).tolist()).f1,
+                "accuracy": right / words if words else None,
             }
 
         return scores
 
-    def _confusion_by_row(self, pairs: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[NDArray[np.int64]]:
-        """Of every row, the cells of the confusion matrix that its words fall into."""
+    def _counted(
+        self, example: TagExample, prediction: Tagging
+    ) -> tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int]]:
+        """Entities right, given and wanted: strictly, and as conlleval counts them; words right, and all words."""
+        wanted, given = example.target or (), prediction.tags
+        strict = _matched(schemes.entities(given, self.spells), schemes.entities(wanted, self.spells))
+        lenient = _matched(schemes.entities_conlleval(given), schemes.entities_conlleval(wanted))
+        return strict, lenient, (_right(given, wanted), len(wanted))
+
+    def _plain_scorer(self, examples: Sequence[TagExample], predictions: Sequence[Tagging]) -> Scorer:
+        from scipy.sparse import coo_matrix
+
         number_of = {label: number for number, label in enumerate(self.labels)}
-        classes = len(self.labels)
-        return [
-            np.array(
-                [number_of[true] * classes + number_of[given] for true, given in zip(*pair, strict=True)], dtype=int
-            )
-            for pair in pairs
-        ]
+        row_W = np.repeat(np.arange(len(examples)), [len(example.words) for example in examples])
+        wanted_W, given_W = (
+            np.array([number_of[tag] for tags in each for tag in tags], dtype=np.int64)
+            for each in ([e.target or () for e in examples], [p.tags for p in predictions])
+        )
+        shape = (len(self.labels), len(examples))
+        right_W = wanted_W == given_W
+        # how often each tag is right, given, wanted in every row: few of them, so only what is not 0 is kept
+        right_CR, given_CR, wanted_CR = (
+            coo_matrix((np.ones(len(tag_W)), (tag_W, row)), shape=shape).tocsr()
+            for tag_W, row in ((wanted_W[right_W], row_W[right_W]), (given_W, row_W), (wanted_W, row_W))
+        )
+
+        def scores(rows: NDArray[np.int64]) -> Mapping[str, float | None]:
+            times_R = np.bincount(rows, minlength=shape[1]).astype(np.float64)
+            right_C, given_C, wanted_C = right_CR @ times_R, given_CR @ times_R, wanted_CR @ times_R
+            there_C = given_C + wanted_C > 0
+            if not there_C.any():
+                return {"accuracy": None, "macro_f1": None}
+            f1_C = 2 * right_C[there_C] / (given_C + wanted_C)[there_C]
+            return {"accuracy": float(right_C.sum() / wanted_C.sum()), "macro_f1": float(f1_C.mean())}
+
+        return scores
+
+    def target_record(self, target: tuple[str, ...]) -> Any:
+        return list(target)
 
     def details(
         self, examples: Sequence[TagExample], predictions: Sequence[Tagging]
     ) -> Mapping[str, Mapping[str, float]]:
-        """Precision, recall, F1 and support of every type of entity, strictly; or of every plain tag."""
-
-        def parts(tags: Sequence[str]) -> set[tuple[str, int, int]]:
-            if self.spelling is Scheme.PLAIN:
-                return {(tag, word, word + 1) for word, tag in enumerate(tags)}
-            return {(each.type, each.start, each.stop) for each in schemes.entities(tags, self.spelling)}
-
-        counts: dict[str, list[int]] = {}
+        """Of every type of entity, strictly; or of every tag."""
+        right, given, wanted = Counter[str](), Counter[str](), Counter[str]()
         for example, prediction in zip(examples, predictions, strict=True):
-            true, given = parts(example.target or ()), parts(prediction.tags)
-            for place, found in enumerate((true & given, given, true)):
-                for kind, *_ in found:
-                    counts.setdefault(kind, [0, 0, 0])[place] += 1
-        return {
-            kind: {
-                "precision": right / given if given else 0.0,
-                "recall": right / true if true else 0.0,
-                "f1": _f1(right, given, true),
-                "support": true,
+            tags, gold = prediction.tags, example.target or ()
+            if self.spells is Scheme.PLAIN:
+                given.update(tags)
+                wanted.update(gold)
+                right.update(tag for tag, other in zip(tags, gold, strict=True) if tag == other)
+                continue
+            found, expected = (schemes.entities(each, self.spells) for each in (tags, gold))
+            given.update(entity.type for entity in found)
+            wanted.update(entity.type for entity in expected)
+            right.update(entity.type for entity in {*found} & {*expected})
+        details = {}
+        for name in self.labels if self.spells is Scheme.PLAIN else self.types:
+            score = metrics.Found.of(right[name], given[name], wanted[name])
+            details[name] = {
+                "precision": score.precision or 0.0,
+                "recall": score.recall or 0.0,
+                "f1": score.f1 or 0.0,
+                "support": wanted[name],
             }
-            for kind, (right, given, true) in sorted(counts.items())
-        }
-
-    def target_record(self, target: Sequence[str]) -> Any:
-        return list(target)
+        return details
 
     @classmethod
     def from_transformers(cls, config: Mapping[str, Any]) -> Self | None:
         labels = label_names(config)
-        return cls(labels=labels, seen_scheme=_usable(labels, schemes.scheme_of_labels(labels)).value)
+        return cls(labels=labels, read_scheme=schemes.scheme_of_labels(labels))
 
     def to_transformers(self) -> Mapping[str, Any]:
         return {
@@ -471,174 +497,22 @@ class Tag(Task[TagExample, Tagging]):
 TASK = Tag
 
 
-def split(text: str) -> NDArray[np.int32]:
-    """The words of a text as character spans ``[W, 2]``.
-
-    A word is a run of letters, digits and underscores with their combining marks, or one other visible character with
-    what is attached to it: marks, variation selectors, and what a zero-width joiner binds (an emoji of several).
-    """
-    spans: list[list[int]] = []
-    kind, joined = "", False  # of the word that could go on: "word", "sign", or "" after a blank
-    for place, character in enumerate(text):
-        category = unicodedata.category(character)
-        if character.isspace() or category in ("Cc", "Cs"):
-            kind, joined = "", False
-            continue
-        this = "word" if category[0] in "LN" or character == "_" else "sign"
-        attached = category[0] == "M" or category == "Cf" or "\U0001f3fb" <= character <= "\U0001f3ff" or joined
-        if kind and (attached or (this == kind == "word")):
-            spans[-1][1] = place + 1
-        else:
-            spans.append([place, place + 1])
-            kind = this
-        joined = character == "\u200d"
-    return np.array(spans, dtype=np.int32).reshape(-1, 2)
+def _anchors(sequence: Encoded) -> NDArray[np.int32]:
+    assert sequence.anchors is not None, "words are answered by the pieces that stand for them"
+    return sequence.anchors
 
 
-def _spans_of(words: Sequence[str]) -> NDArray[np.int32]:
-    """The spans of words that are joined by blanks."""
-    length_W = np.array([len(word) for word in words], dtype=np.int64)
-    start_W = np.cumsum(length_W + 1) - length_W - 1
-    return np.stack([start_W, start_W + length_W], axis=-1).astype(np.int32).reshape(-1, 2)
+def _matched(given: Sequence[schemes.Entity], wanted: Sequence[schemes.Entity]) -> tuple[int, int, int]:
+    return len({*given} & {*wanted}), len(given), len(wanted)
 
 
-def _strings(row: Row, name: str) -> list[str]:
-    """The words or tags of a row. Raises DataError, naming the word, for what is none."""
-    value = row.values[name]
-    if isinstance(value, str):
-        return value.split()
-    if not isinstance(value, list | tuple):
-        raise DataError(f"{name} must be a list, or a string of them, got {value!r}", place=row.place)
-    found = []
-    for number, item in enumerate(value):
-        place = (
-            replace(row.place, line=row.lines[number]) if row.lines else replace(row.place, path=f"{name}[{number}]")
-        )
-        if name == "tags" and type(item) is int:
-            item = str(item)
-        if not isinstance(item, str) or not item.strip():
-            wanted = "a name or a whole number" if name == "tags" else "a string that is not blank"
-            raise DataError(f"must be {wanted}, got {item!r}", place=place)
-        text_of(Row({name: item}, place), name)  # no half of a surrogate pair
-        found.append(item.strip() if name == "tags" else item)
-    return found
+def _right(given: Sequence[str], wanted: Sequence[str]) -> int:
+    return sum(tag == other for tag, other in zip(given, wanted, strict=True))
 
 
-def _entities_of(row: Row, text: str, spans_W2: NDArray[np.int32]) -> tuple[list[schemes.Entity], int]:
-    """The entities of a text by word, and how many of them were widened to whole words. May raise DataError."""
-    value = row.values["spans"]
-    if not isinstance(value, list | tuple):
-        raise DataError(f"spans must be a list of [start, stop, type], got {value!r}", place=row.place)
-    found, widened = [], 0
-    for number, item in enumerate(value):
-        place = replace(row.place, path=f"spans[{number}]")
-        start, stop, kind = _span(item, place)
-        if not 0 <= start < stop <= len(text):
-            message = f"[{start}, {stop}] is not within the text, which has {len(text)} characters"
-            raise DataError(message, place=place)
-        first = int(np.searchsorted(spans_W2[:, 1], start, side="right"))
-        last = int(np.searchsorted(spans_W2[:, 0], stop, side="left"))
-        if first >= last:
-            raise DataError(f"[{start}, {stop}] holds no word, only {text[start:stop]!r}", place=place)
-        inked = text[start:stop]
-        exact = (start + len(inked) - len(inked.lstrip()), stop - len(inked) + len(inked.rstrip()))
-        widened += exact != (spans_W2[first, 0], spans_W2[last - 1, 1])
-        found.append((schemes.Entity(kind, first, last), place))
-    found.sort(key=lambda each: each[0].start)
-    for (before, _), (after, place) in pairwise(found):
-        if after.start < before.stop:
-            message = f"overlaps another of type {before.type!r}: a word can be in one entity alone"
-            raise DataError(message, place=place)
-    return [entity for entity, _ in found], widened
+def _flaw(check: str, text: str, places: Sequence[str]) -> Finding:
+    return Finding("warn", check, text, tuple(places[:5]), {"count": len(places)})
 
 
-def _span(item: Any, place: Place) -> tuple[int, int, str]:
-    """The start, stop and type of an entity, in any form that annotation tools write."""
-    parts = item
-    if isinstance(item, dict):
-        kind = item.get("label", item.get("type"))
-        parts = [
-            item.get("start", item.get("start_offset")),
-            item.get("stop", item.get("end", item.get("end_offset"))),
-            kind,
-        ]
-    if isinstance(parts, list | tuple) and len(parts) == 3:
-        start, stop, kind = parts
-        if type(start) is type(stop) is int and isinstance(kind, str) and kind.strip():
-            return start, stop, kind.strip()
-    raise DataError(f"must be [start, stop, type], got {item!r}", place=place)
-
-
-def _anchored(example: TagExample, windows: Sequence[Encoded], pieces: str) -> list[Encoded]:
-    """The windows with the words that each answers for; their spans are then of no more use.
-
-    A word is answered from the window where the piece that stands for it is farthest from an edge beyond which the
-    text goes on. Windows know nothing of tags.
-    """
-    total = max(window.offset + window.body[1] - window.body[0] for window in windows)
-    span_P2 = np.zeros((total, 2), dtype=np.int32)
-    for window in windows:
-        assert window.spans is not None, "words are found by their characters"
-        here = window.spans[slice(*window.body)]
-        span_P2[window.offset : window.offset + len(here)] = here
-    inked = np.flatnonzero(span_P2[:, 0] < span_P2[:, 1])
-    start_P, stop_P = span_P2[inked].T
-    # the first piece that ends after a word's start, and the last one that starts before its end
-    first_W = np.searchsorted(stop_P, example.spans_W2[:, 0], side="right")
-    last_W = np.searchsorted(start_P, example.spans_W2[:, 1], side="left") - 1
-    has_W = first_W <= last_W
-    word_W = np.flatnonzero(has_W)
-    first_W, last_W = inked[first_W[has_W]], inked[last_W[has_W]]
-    stands_W = last_W if pieces == "last" else first_W
-    best_W = _most_context(stands_W, windows)
-    anchored = []
-    for number, window in enumerate(windows):
-        mine = best_W == number
-        word, first, last = word_W[mine], stands_W[mine], stands_W[mine]
-        if pieces == "mean":
-            last = np.minimum(last_W[mine], window.offset + window.body[1] - window.body[0] - 1)
-        count = last - first + 1
-        position = np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
-        anchors = np.stack([np.repeat(word, count), position - window.offset + window.body[0]], axis=-1)
-        anchored.append(replace(window, spans=None, anchors=anchors.astype(np.int32)))
-    return anchored
-
-
-def _most_context(piece_W: NDArray[np.int64], windows: Sequence[Encoded]) -> NDArray[np.int64]:
-    """For each of these pieces of a text, the number of the window where it is farthest from the nearer edge."""
-    if len(windows) == 1:
-        return np.zeros(len(piece_W), dtype=np.int64)
-    starts = np.array([window.offset for window in windows])[:, None]
-    stops = np.array([window.offset + window.body[1] - window.body[0] for window in windows])[:, None]
-    before = np.where(starts > 0, piece_W - starts, np.iinfo(np.int64).max)
-    after = np.where(stops < stops[-1], stops - 1 - piece_W, np.iinfo(np.int64).max)
-    context = np.where((piece_W >= starts) & (piece_W < stops), np.minimum(before, after), -1)
-    best: NDArray[np.int64] = context.argmax(0)
-    return best
-
-
-def _counts_by_row(
-    pairs: Sequence[tuple[Sequence[str], Sequence[str]]], entities: Callable[[Sequence[str]], list[schemes.Entity]]
-) -> NDArray[np.int64]:
-    """Of every row, how many entities are right, given and true, ``[R, 3]``."""
-    counts = []
-    for target, tags in pairs:
-        true, given = set(entities(target)), set(entities(tags))
-        counts.append((len(true & given), len(given), len(true)))
-    return np.array(counts, dtype=np.int64).reshape(-1, 3)
-
-
-def _macro_f1(cells: Sequence[NDArray[np.int64]], rows: NDArray[np.int64], classes: int) -> float | None:
-    matrix_CC = np.bincount(np.concatenate([cells[row] for row in rows]), minlength=classes**2).reshape(
-        classes, classes
-    )
-    return metrics.macro_f1(matrix_CC.astype(np.float64)) if matrix_CC.any() else None
-
-
-def _f1(right: int, given: int, true: int) -> float:
-    return 2 * right / (given + true) if given + true else 0.0
-
-
-def _usable(labels: Sequence[str], scheme: Scheme) -> Scheme:
-    """The scheme, or PLAIN where a model lacks labels that its legal sequences need."""
-    return scheme if set(schemes.closed(labels, scheme)) <= set(labels) else Scheme.PLAIN
+def _first(finding: Finding) -> str:
+    return f", the first of them {finding.places[0]}" if finding.places else ""
