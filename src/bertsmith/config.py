@@ -122,9 +122,11 @@ class Settings(Strict):
     @classmethod
     def hint(cls, name: str) -> str:
         """Where a name belongs that is no setting of every run."""
-        for kind in map(tasks.task_class, tasks.names()):
-            if name in kind.options():
-                return f"; it is an option of the task, as in {kind.__name__}({name}=…)"
+        kinds = [tasks.task_class(each) for each in tasks.names()]
+        having = [kind.__name__ for kind in kinds if name in kind.options()]
+        if having:
+            return f"; it is an option of the task, as in {' or '.join(f'{kind}({name}=…)' for kind in having)}"
+        for kind in kinds:
             if name in (each.name for each in kind.inputs):
                 return f"; a column is named as in columns={{{name!r}: 'COLUMN'}}"
         if name == "preset":

@@ -467,7 +467,8 @@ FLAGS = [
     Case(
         "unknown format",
         flags("--format", "tvs"),
-        "--format must be one of 'auto', 'csv', 'tsv', 'jsonl', 'parquet', 'lines', got 'tvs'; "
+        "--format must be one of 'auto', 'csv', 'tsv', 'jsonl', 'parquet', 'conll', 'conllu', 'squad', "
+        "'lines', got 'tvs'; "
         f"did you mean 'tsv'? {TRAIN_HELP}",
     ),
     Case(
@@ -516,9 +517,13 @@ FLAGS = [
     Case(
         "task misspelt",
         train(task="clasify"),
-        "unknown task 'clasify'; the tasks are 'classify', 'regress'; did you mean 'classify'?",
+        "unknown task 'clasify'; the tasks are 'answer', 'classify', 'regress', 'tag'; did you mean 'classify'?",
     ),
-    Case("no task", "train", "which task? one of 'classify', 'regress', as in: bertsmith train classify …"),
+    Case(
+        "no task",
+        "train",
+        "which task? one of 'answer', 'classify', 'regress', 'tag', as in: bertsmith train classify …",
+    ),
     Case(
         "no train",
         "train classify --out out",
@@ -617,7 +622,7 @@ FLAGS = [
     Case(
         "toml task misspelt",
         "train --config run.toml",
-        "run.toml: unknown task 'clasify'; the tasks are 'classify', 'regress'; did you mean 'classify'?",
+        "run.toml: unknown task 'clasify'; the tasks are 'answer', 'classify', 'regress', 'tag'; did you mean 'classify'?",
         toml('task = "clasify"\n'),
     ),
     Case(
@@ -630,7 +635,7 @@ FLAGS = [
     Case(
         "command misspelt",
         "trian classify",
-        "unknown command 'trian'; the commands are demo, train, evaluate, predict, tasks, env; did you mean 'train'?",
+        "unknown command 'trian'; the commands are demo, check, train, evaluate, predict, tasks, env; did you mean 'train'?",
     ),
     Case(
         "flag of tasks misspelt",
@@ -765,7 +770,7 @@ MODELS = [
         "an encoder is no model",
         "predict encoder good",
         "encoder: holds no bertsmith.json, and config.json's architectures 'BertModel' are of no task "
-        "('classify', 'regress'); to train from it, name it as the --encoder",
+        "('answer', 'classify', 'regress', 'tag'); to train from it, name it as the --encoder",
     ),
     Case(
         "one bit changed",
@@ -794,7 +799,8 @@ MODELS = [
     Case(
         "unknown task",
         "evaluate model train.csv",
-        "model/bertsmith.json: the task cannot be read: unknown task 'tagg'; the tasks are 'classify', 'regress'",
+        "model/bertsmith.json: the task cannot be read: unknown task 'tagg'; the tasks are 'answer', 'classify', "
+        "'regress', 'tag'; did you mean 'tag'?",
         {"model": spoiled("model", bertsmith__json=keys(task="tagg"))},
     ),
     Case(
@@ -915,7 +921,7 @@ MODELS = [
     Case(
         "demo of no task",
         "demo --task clasify",
-        "there is no sample for 'clasify', only for 'classify', 'regress'; did you mean 'classify'?",
+        "there is no sample for 'clasify', only for 'classify', 'regress', 'tag', 'answer'; did you mean 'classify'?",
     ),
 ]
 

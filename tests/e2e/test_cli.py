@@ -652,9 +652,10 @@ def test_demo(roomy_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = [line.strip() for line in proposed.splitlines() if line.strip()]
     assert all(command.startswith("bertsmith ") for command in commands)
     asked = [re.findall(r'"([^"]*)"|(\S+)', command) for command in commands if "predict" in command]
-    assert len(asked) == 2
+    assert [folder for _, _, (_, folder), *_ in asked] == [
+        f"shown/{task}" for task in ("classify", "regress", "tag", "answer")
+    ]
     for _, _, (_, folder), *questions in asked:
-        assert folder in ("shown/classify", "shown/regress")
         succeed("predict", folder, *(text for text, _ in questions))
     assert "→" in out
     # again, in its own place

@@ -139,7 +139,11 @@ def test_parts_keep_within_the_budget(tokens: list[int], parts: list[list[int]])
         (Settings, {"learning_rte": 1e-4}, "unknown setting 'learning_rte'; did you mean 'learning_rate'?"),
         (Settings, {"epochs": -1}, "epochs must be greater than 0, got -1"),
         (Settings, {"freeze": "encodr"}, "freeze must be a valid integer or 'encoder', got 'encodr'"),
-        (Settings, {"overlap": 3}, "'overlap'; it is an option of the task, as in Classify(overlap=…)"),
+        (
+            Settings,
+            {"overlap": 3},
+            "'overlap'; it is an option of the task, as in Answer(overlap=…) or Classify(overlap=…)",
+        ),
         (Settings, {"text": "a"}, "'text'; a column is named as in columns={'text': 'COLUMN'}"),
         (bertsmith.Classify, {"class_wieghts": "none"}, "'class_wieghts'; did you mean 'class_weights'?"),
     ],

@@ -477,7 +477,7 @@ def test_bundle_folder_missing(tmp_path: Path) -> None:
 def test_an_encoder_is_no_bundle(folder: Path) -> None:
     assert error_of(Bundle.load, folder, BundleError) == (
         "FOLDER: holds no bertsmith.json, and config.json's architectures 'BertModel' are of no task "
-        "('classify', 'regress'); to train from it, name it as the --encoder"
+        "('answer', 'classify', 'regress', 'tag'); to train from it, name it as the --encoder"
     )
     change_json(folder / "config.json", architectures=["BertForSequenceClassification"])
     assert error_of(Bundle.load, folder, BundleError) == (
@@ -539,7 +539,7 @@ def test_bundle_of_another_format(saved: Path, number: Any) -> None:
         ({"training": 1}, "'training' must be an object, got 1"),
         (
             {"task": "classfy"},
-            "the task cannot be read: unknown task 'classfy'; the tasks are 'classify', 'regress'; did",
+            "the task cannot be read: unknown task 'classfy'; the tasks are 'answer', 'classify', 'regress', 'tag'; did",
         ),
         ({"task": 5}, "'task' must be a task's name, got 5"),
         ({"options": {"labels": 5}}, "option 'labels' cannot be read: "),
