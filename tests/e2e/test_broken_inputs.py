@@ -622,7 +622,8 @@ FLAGS = [
     Case(
         "toml task misspelt",
         "train --config run.toml",
-        "run.toml: unknown task 'clasify'; the tasks are 'answer', 'classify', 'regress', 'tag'; did you mean 'classify'?",
+        "run.toml: unknown task 'clasify'; the tasks are 'answer', 'classify', 'regress', 'tag'; "
+        "did you mean 'classify'?",
         toml('task = "clasify"\n'),
     ),
     Case(
@@ -635,7 +636,8 @@ FLAGS = [
     Case(
         "command misspelt",
         "trian classify",
-        "unknown command 'trian'; the commands are demo, check, train, evaluate, predict, tasks, env; did you mean 'train'?",
+        "unknown command 'trian'; the commands are demo, check, train, evaluate, predict, tasks, env; "
+        "did you mean 'train'?",
     ),
     Case(
         "flag of tasks misspelt",

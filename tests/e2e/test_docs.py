@@ -36,9 +36,10 @@ def beginner(
     tmp_path: Path, tiny_checkpoint: Callable[[Case], Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], str]:
     """A folder as the README assumes it; gives the README's text with the tiny encoder in minilm's place."""
-    samples = Path(str(files("bertsmith"))) / "data" / "samples" / "classify"
-    for name in ("train.tsv", "dev.tsv"):
-        shutil.copy(samples / name, tmp_path / name)
+    samples = Path(str(files("bertsmith"))) / "data" / "samples"
+    for task, suffix in (("classify", "tsv"), ("tag", "conll"), ("answer", "json")):
+        for split in ("train", "dev"):
+            shutil.copy(samples / task / f"{split}.{suffix}", tmp_path)
     (tmp_path / "run.toml").write_text('task = "classify"\ntrain = "train.tsv"\nencoder = "minilm"\nmax_steps = 2\n')
     monkeypatch.chdir(tmp_path)
     encoder = tiny_checkpoint(Case(families()["bert"]))

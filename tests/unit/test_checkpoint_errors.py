@@ -539,7 +539,7 @@ def test_bundle_of_another_format(saved: Path, number: Any) -> None:
         ({"training": 1}, "'training' must be an object, got 1"),
         (
             {"task": "classfy"},
-            "the task cannot be read: unknown task 'classfy'; the tasks are 'answer', 'classify', 'regress', 'tag'; did",
+            "the task cannot be read: unknown task 'classfy'; the tasks are 'answer', 'classify', 'regress', 'tag'",
         ),
         ({"task": 5}, "'task' must be a task's name, got 5"),
         ({"options": {"labels": 5}}, "option 'labels' cannot be read: "),
