@@ -645,6 +645,28 @@ def roomy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_answers_as_conll_and_as_squads_file(roomy_encoder: Path) -> None:
+    """What is written in a task's own form is read again in it."""
+    samples = Path(str(files("bertsmith"))) / "data" / "samples"
+    for task, suffix, to in (("tag", "conll", "conll"), ("answer", "json", "squad")):
+        dev = samples / task / f"dev.{suffix}"
+        run = ("train", task, "--train", dev, "--out", task, "--encoder", roomy_encoder, *"--max-steps 2".split())
+        succeed(*run, "--dev-fraction", "0", "--device", "cpu", "--threads", "1")
+        written = succeed("predict", task, dev, "--to", to).out
+        records = succeed("predict", task, dev).records
+        if to == "squad":
+            assert json.loads(written) == {record["id"]: record["answer"] for record in records}
+            continue
+        sentences = [block.split("\n") for block in written.strip().split("\n\n")]
+        assert [[line.split("\t") for line in lines] for lines in sentences] == [
+            [list(pair) for pair in zip(record["words"], record["tags"], strict=True)] for record in records
+        ]
+    refused = bertsmith("predict", "answer", "Who?", "Ida.", "--to", "conll")
+    assert (refused.code, "writes a tag for each word, and this model gives none" in refused.err) == (2, True)
+    refused = bertsmith("predict", "answer", "Who?", "Ida.", "--to", "squad")
+    assert (refused.code, "a question has none; --id says where" in refused.err) == (2, True)
+
+
 def test_demo(roomy_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: "/somewhere/on/the/path/bertsmith")
     out = succeed("demo", "--encoder", roomy_encoder, "--out", "shown", "--quiet").out

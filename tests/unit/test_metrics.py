@@ -153,3 +153,24 @@ def test_resamples_without_a_score_are_left_out_of_the_interval() -> None:
 def test_an_undefined_score_has_no_interval() -> None:
     score = metrics.bootstrap(lambda rows: {"pearson": None}, 5)["pearson"]
     assert (score.value, score.low, score.high) == (None, None, None)
+
+
+def test_precision_recall_and_f1_are_those_that_conlleval_publishes() -> None:
+    """459 phrases, 539 found, 371 of them right: the example of its page."""
+    found = metrics.Found.of(371, 539, 459)
+    shares = (found.precision, found.recall, found.f1)
+    assert [round(100 * share, 2) for share in shares if share is not None] == [68.83, 80.83, 74.35]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((0, 0, 6), (0.0, 0.0, 0.0)),
+        ((0, 3, 0), (0.0, 0.0, 0.0)),
+        ((0, 0, 0), (None, None, None)),
+        ((2, 2, 2), (1, 1, 1)),
+    ],
+)
+def test_where_nothing_is_found_or_wanted(counts: tuple[int, int, int], expected: tuple[float | None, ...]) -> None:
+    found = metrics.Found.of(*counts)
+    assert (found.precision, found.recall, found.f1) == expected

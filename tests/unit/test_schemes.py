@@ -86,6 +86,19 @@ def test_the_example_of_conlleval() -> None:
     assert schemes.entities(iob1, Scheme.IOB2) == []
 
 
+def test_the_example_of_conlleval_itself() -> None:
+    """From the page that explains its output, with the IOB1 guesses that it showed first: all five chunks are right."""
+    words = ["Boeing", "'s", "747", "jetliners", ".", "Rockwell", "said", "the", "agreement"]
+    gold = ["B-NP", "B-NP", "I-NP", "I-NP", "O"], ["B-NP", "B-VP", "B-NP", "I-NP"]
+    guessed = ["I-NP", "B-NP", "I-NP", "I-NP", "O"], ["I-NP", "B-VP", "B-NP", "I-NP"]
+    chunks = [Entity("NP", 0, 1), Entity("NP", 1, 4)], [Entity("NP", 0, 1), Entity("VP", 1, 2), Entity("NP", 2, 4)]
+    assert sum(map(len, gold)) == len(words)
+    for tags, other, expected in zip(gold, guessed, chunks, strict=True):
+        assert schemes.entities_conlleval(tags) == schemes.entities_conlleval(other) == expected
+        assert schemes.entities(tags, Scheme.IOB2) == expected
+    assert schemes.entities(guessed[0], Scheme.IOB2) == [Entity("NP", 1, 4)]  # strictly, I begins nothing
+
+
 @WITH_ENTITIES
 @given(data=st.data())
 def test_legal_sequences_mean_the_same_to_all(scheme: Scheme, data: Any) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json as json_module
 import sys
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
@@ -17,6 +15,7 @@ from bertsmith import api
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, whole_number, with_flags
 from bertsmith.cli.reading import columns_of, options_of, reading_flags, reading_of
+from bertsmith.cli.writing import writer
 from bertsmith.data import FORMATS
 from bertsmith.errors import InputError, SettingsError
 from bertsmith.files import replacing
@@ -40,7 +39,8 @@ def predict(
     *,
     file: Annotated[Path | None, Parameter(help="a file, whatever its name looks like")] = None,
     to: Annotated[
-        Literal["jsonl", "csv"] | None, Parameter(help="what is written; left out, csv if --out ends so, else jsonl")
+        Literal["jsonl", "csv", "conll", "squad"] | None,
+        Parameter(help="what is written; left out, csv or conll if --out ends so, else jsonl"),
     ] = None,
     out: Annotated[Path | None, Parameter(help="where it is written, whole or not at all; left out, stdout")] = None,
     look_ahead: Annotated[
@@ -85,9 +85,7 @@ def predict(
             )
             watch.listen(Said(opened.describe()))
             rows = opened
-        csv_wanted = to == "csv" or (to is None and out is not None and out.suffix == ".csv")
-        with _opened(out) as stream:
-            write = _csv_writer(stream) if csv_wanted else _jsonl_writer(stream)
+        with _opened(out) as stream, writer(stream, to, out) as write:
             began = time.monotonic()
             for number, answer in enumerate(predictor.stream(rows, look_ahead=look_ahead), start=1):
                 record = answer.prediction.record()
@@ -141,37 +139,3 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
         return
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         yield stream
-
-
-def _jsonl_writer(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:
-    def write(record: Mapping[str, Any]) -> None:
-        stream.write(json_module.dumps(record, ensure_ascii=False, default=str) + "\n")
-
-    return write
-
-
-def _csv_writer(stream: TextIO) -> Callable[[Mapping[str, Any]], None]:
-    """Writes the first record's names as the header; a table within a record gets a column for each of its names."""
-    writer = csv.writer(stream)
-    columns: list[str] = []
-
-    def write(record: Mapping[str, Any]) -> None:
-        flat = _flat({**record, "truncated": record.get("truncated", False)})
-        if not columns:
-            columns.extend(flat)
-            writer.writerow(columns)
-        writer.writerow([flat.get(column, "") for column in columns])
-
-    return write
-
-
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat.update({f"{name}[{key}]": inner for key, inner in value.items()})
-        elif isinstance(value, list):
-            flat[name] = json_module.dumps(value, ensure_ascii=False)
-        else:
-            flat[name] = value
-    return flat

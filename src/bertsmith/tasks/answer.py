@@ -220,9 +220,7 @@ class Answer(Task[QuestionExample, Answered]):
     def sources(self, example: QuestionExample) -> tuple[str, ...]:
         return (example.passage,)
 
-    def contradicts(
-        self, examples: Sequence[QuestionExample]
-    ) -> Callable[[tuple[Gold, ...], tuple[Gold, ...]], bool]:
+    def contradicts(self, examples: Sequence[QuestionExample]) -> Callable[[tuple[Gold, ...], tuple[Gold, ...]], bool]:
         """Answers of which no two are alike, or an answer and none."""
 
         def contradict(one: tuple[Gold, ...], other: tuple[Gold, ...]) -> bool:
