@@ -650,8 +650,8 @@ def test_answers_as_conll_and_as_squads_file(roomy_encoder: Path) -> None:
     samples = Path(str(files("bertsmith"))) / "data" / "samples"
     for task, suffix, to in (("tag", "conll", "conll"), ("answer", "json", "squad")):
         dev = samples / task / f"dev.{suffix}"
-        run = ("train", task, "--train", dev, "--out", task, "--encoder", roomy_encoder, *"--max-steps 2".split())
-        succeed(*run, "--dev-fraction", "0", "--device", "cpu", "--threads", "1")
+        flags = ("--max-steps", "2", "--dev-fraction", "0", "--device", "cpu", "--threads", "1")
+        succeed("train", task, "--train", dev, "--out", task, "--encoder", roomy_encoder, *flags)
         written = succeed("predict", task, dev, "--to", to).out
         records = succeed("predict", task, dev).records
         if to == "squad":
