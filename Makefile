@@ -34,6 +34,7 @@ format: install ## format the code and mend what the linter can
 
 bench: install ## measure quality against the reference implementation (ARGS="--quick" for minutes)
 	$(PYTHON) benchmarks/quality.py $(ARGS)
+	$(PYTHON) benchmarks/quality_tokens.py $(ARGS)
 
 clean: ## remove caches and built packages; .venv and runs/ stay
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

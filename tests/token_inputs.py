@@ -7,7 +7,13 @@ from bertsmith.records import Input
 TAG = (
     Input("words", names=("words", "tokens", "form", "token"), or_else="text"),
     Input("text", names=("text", "sentence"), or_else="words"),
-    Input("tags", names=("tags", "ner_tags", "pos_tags", "upos", "labels"), required=False, or_else="spans"),
+    Input(
+        "tags",
+        names=("tags", "ner_tags", "pos_tags", "upos", "labels"),
+        required=False,
+        or_else="spans",
+        per_word=True,
+    ),
     Input("spans", names=("spans", "entities", "label"), required=False, or_else="tags"),
 )
 ANSWER = (

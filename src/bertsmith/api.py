@@ -202,7 +202,15 @@ def read_examples(
 
     preferred: columns that are taken before others are guessed, as those of train for dev.
     """
-    rows = open_rows(path, task.wanted_inputs(), columns=columns, preferred=preferred, training=True, options=reading)
+    rows = open_rows(
+        path,
+        task.wanted_inputs(),
+        columns=columns,
+        preferred=preferred,
+        texts=task.asked,
+        training=True,
+        options=reading,
+    )
     return [task.read(row) for row in rows], rows
 
 
@@ -222,6 +230,7 @@ def rows_for(
         (*bundle.task.wanted_inputs(), *(Input(name, names=(name,), needed_to_train=False) for name in keep)),
         columns={**(columns or {}), **{name: name for name in keep}},
         preferred=bundle.columns,
+        texts=bundle.task.asked,
         training=training,
         options=reading or ReadOptions(),
     )

@@ -49,6 +49,7 @@ class Input:
     names: the column names by which it is found when the user names no column, best first, lower case.
     required: reading fails without it. needed_to_train: reading for training or scoring fails without it.
     or_else: another input of the task that does as well; one of the two is enough.
+    per_word: it holds an item for each word of a text, as files of a word a line do.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Input:
     needed_to_train: bool = True
     help: str = ""
     or_else: str | None = None
+    per_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)

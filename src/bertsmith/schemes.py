@@ -108,40 +108,62 @@ def type_of(tag: str) -> str | None:
 
 
 def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
-    """The scheme that sequences of tags are in.
+    """The scheme that sequences of tags are in: the one under which the fewest are `broken`.
 
-    PLAIN, unless every tag is O or a known prefix with a type, and one is the latter. BIOES if E or S occur, BILOU if
-    L or U do; of both, what occurs more often. Else every word that begins an entity votes: B for IOB2 where IOB1
-    would have I, and I for IOB1 where IOB2 would have B. So a few broken sequences do not change the scheme.
+    So a few broken sequences, or tags of another scheme's prefixes, do not change it. Of several with equally few it is
+    the first of IOB2, IOB1, BIOES and BILOU. PLAIN, unless every tag is O or a known prefix with a type, and one is the
+    latter.
     """
-    prefixes: Counter[str] = Counter()
-    votes: Counter[Scheme] = Counter()
+    # each tag with the one before it; those that end a sequence apart, as a word counts once, however it is broken
+    inner: Counter[tuple[str, ...]] = Counter()
+    last: Counter[tuple[str, ...]] = Counter()
     for tags in sequences:
-        before = _OUT
-        for part in map(_parts, tags):
-            prefix = part[0]
-            prefixes[prefix] += 1
-            if prefix in "BI" and not (before[0] in "BI" and before[1] == part[1]):
-                votes[Scheme.IOB2 if prefix == "B" else Scheme.IOB1] += 1
-            before = part
-    if prefixes[_NEITHER] or not _PREFIXES & prefixes.keys():
+        if tags:
+            padded = (OUTSIDE, *tags)
+            inner.update(pairwise(padded[:-1]))
+            last[padded[-2:]] += 1
+    prefixes = {_parts(tag)[0] for _, tag in {*inner, *last}}
+    if _NEITHER in prefixes or not _PREFIXES & prefixes:
         return Scheme.PLAIN
-    bioes, bilou = prefixes["E"] + prefixes["S"], prefixes["L"] + prefixes["U"]
-    if bioes or bilou:
-        return Scheme.BIOES if bioes >= bilou else Scheme.BILOU
-    return Scheme.IOB1 if votes[Scheme.IOB1] > votes[Scheme.IOB2] else Scheme.IOB2
+
+    def wrong(scheme: Scheme) -> int:
+        may_follow = _RULES[scheme].allow
+        total = 0
+        for pairs, ends in ((inner, False), (last, True)):
+            for (before, tag), count in pairs.items():
+                part = _parts(tag)
+                legal = may_follow(_parts(before), part) and not (ends and not may_follow(part, _OUT))
+                total += 0 if legal else count
+        return total
+
+    return min((Scheme.IOB2, Scheme.IOB1, Scheme.BIOES, Scheme.BILOU), key=wrong)
 
 
 def scheme_of_labels(labels: Sequence[str]) -> Scheme:
     """The scheme of a model that is known by its labels alone.
 
-    B and I of IOB1 look like those of IOB2, which is far more common; I alone is IOB1. A set without O is PLAIN.
+    B and I of IOB1 look like those of IOB2, which is far more common; I alone is IOB1. Of E and S beside L and U, those
+    of more labels count. A set without O is PLAIN.
     """
-    if OUTSIDE not in labels:
+    prefixes = Counter(_parts(label)[0] for label in labels)
+    if OUTSIDE not in labels or prefixes[_NEITHER] or not _PREFIXES & prefixes.keys():
         return Scheme.PLAIN
-    found = detect([[label] for label in labels])
-    has_b = any(_parts(label)[0] == "B" for label in labels)
-    return Scheme.IOB2 if found is Scheme.IOB1 and has_b else found
+    bioes, bilou = prefixes["E"] + prefixes["S"], prefixes["L"] + prefixes["U"]
+    if bioes or bilou:
+        return Scheme.BIOES if bioes >= bilou else Scheme.BILOU
+    return Scheme.IOB2 if prefixes["B"] else Scheme.IOB1
+
+
+def fits(labels: Iterable[str], scheme: Scheme) -> bool:
+    """Whether sequences of these labels can spell entities in a scheme: O is among them, with its prefixes only.
+
+    Where the scheme ends entities by prefixes of their own, one of these must be there. Of PLAIN, all labels are.
+    """
+    if scheme is Scheme.PLAIN:
+        return True
+    prefixes = {_parts(label)[0] for label in labels}
+    own = {*_RULES[scheme].prefixes}
+    return OUTSIDE in prefixes and prefixes <= own | {OUTSIDE} and bool(prefixes & (own - {*"BI"} or own))
 
 
 def closed(tags: Iterable[str], scheme: Scheme) -> tuple[str, ...]:

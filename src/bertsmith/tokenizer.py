@@ -14,9 +14,11 @@ sets TOKENIZERS_PARALLELISM.
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -219,7 +221,8 @@ class Tokenizer:
         `spans` count Python's characters (code points) in the text as it was given, that of `texts` or of
         `texts_b`. They hold no blank at either end: the piece " fox" of RoBERTa has the span of "fox", and a
         piece of blanks alone an empty one. Each piece of one character (an emoji of several bytes) has that
-        character's span. A separate accent that the tokenizer strips is in no span if it ends its word.
+        character's span. Accents and variation selectors that the tokenizer strips are in the span of what they
+        follow.
 
         Raises:
             SettingsError: `max_length` leaves less than one piece a text.
@@ -388,7 +391,35 @@ def _spans(found: Sequence[tokenizers.Encoding], texts: Sequence[str]) -> list[N
     after_ink = np.maximum.accumulate(after_ink)
     spans_N2[:, 0] = np.minimum(before_ink[spans_N2[:, 0]], spans_N2[:, 1])
     spans_N2[:, 1] = np.maximum(after_ink[spans_N2[:, 1]], spans_N2[:, 0])
+    if not all(map(str.isascii, texts)):
+        _take_marks_along(spans_N2, texts, counts, text_starts)
     return np.split((spans_N2 - shift_N1).astype(np.int32), np.cumsum(counts)[:-1])
+
+
+def _take_marks_along(
+    spans_N2: NDArray[np.int64], texts: Sequence[str], counts: Sequence[int], text_starts: NDArray[np.int64]
+) -> None:
+    """Lengthen each span by the accents, variation selectors and joiners behind it that are in no piece's span.
+
+    A tokenizer that strips accents leaves them out where they end a word, and the slice of the text would lack them.
+    """
+    attached = np.fromiter(map(_is_attached, itertools.chain.from_iterable(texts)), bool, count=int(text_starts[-1]))
+    length = len(attached)
+    at = np.arange(length + 1)
+    past_marks = np.full(length + 1, length)
+    past_marks[:-1][~attached] = at[:-1][~attached]
+    past_marks = np.minimum.accumulate(past_marks[::-1])[::-1]
+    text_stop_N = np.repeat(text_starts[1:], counts)
+    next_N = np.append(spans_N2[1:, 0], length) if len(spans_N2) else spans_N2[:, 0]
+    inked_N = spans_N2[:, 0] < spans_N2[:, 1]
+    stop_N = np.minimum(np.minimum(past_marks[spans_N2[:, 1]], text_stop_N), next_N)
+    spans_N2[inked_N, 1] = np.maximum(spans_N2[:, 1], stop_N)[inked_N]
+
+
+@functools.cache
+def _is_attached(character: str) -> bool:
+    """Whether a character is a mark (an accent, a variation selector) or a zero-width joiner."""
+    return character == "\u200d" or unicodedata.category(character)[0] == "M"
 
 
 def _check_text(text: object, name: str) -> None:

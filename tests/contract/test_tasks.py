@@ -316,6 +316,17 @@ def test_a_row_of_another_shape_is_named(sample: Sample, tiny_checkpoint: Callab
 
 
 @SAMPLES
+def test_content_is_the_texts_of_a_row(sample: Sample) -> None:
+    """What `bertsmith check` compares; of a task whose content is empty, it would find nothing."""
+    for task in (task_of(sample), learned_by(sample)):
+        for example in examples_of(sample):
+            content = task.content(example)
+            assert content, f"{sample.task}: content() gives no text: are the inputs in `asked` fields of an example?"
+            assert all(text.strip() for text in content)
+            assert {*task.sources(example)} <= {*content}
+
+
+@SAMPLES
 def test_scores(sample: Sample) -> None:
     """A scorer gives the same names for any rows, the main one among them, and the baseline can be scored."""
     task, examples = learned_by(sample), examples_of(sample)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from bertsmith import tasks
+from bertsmith.cli import show
 from cli_runs import bertsmith, short, succeed
 from small_runs import labelled, tiny_bert, write_tsv
 
@@ -147,6 +151,8 @@ def test_help_tells_the_exit_codes_and_the_tasks_flags() -> None:
     out = succeed("check", "classify", "--help").out
     assert "--multi-label" in out
     assert "else 2" in out
+    assert ", ".join(tasks.names()) in " ".join(out.split())
+    assert ", ".join(tasks.names()) in " ".join(succeed("train", "--help").out.split())
     assert "--multi-label" not in succeed("check", "regress", "--help").out
 
 
@@ -162,6 +168,33 @@ def test_signs_and_colours_on_a_terminal(no_color: bool, monkeypatch: pytest.Mon
     assert all(sign in outcome.out for sign in "✓!✗")
     assert ("\x1b[32m" in outcome.out) is not no_color
     assert "po[s]" in outcome.out  # no markup
+
+
+class Terminal(io.StringIO):
+    """What is shown on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    asked = ["check", "classify", "train.tsv", "dev.tsv", *ENCODER]
+    shown = Terminal()
+    monkeypatch.setattr(show, "stderr", lambda: Console(file=shown))
+    outcome = succeed(*asked)
+    assert "comparing dev.tsv with train.tsv" in shown.getvalue()
+    assert outcome.out.startswith("train.tsv  50 rows")
+    for flag in ("--quiet", "--json"):
+        shown.truncate(0)
+        succeed(*asked, flag)
+        assert shown.getvalue() == ""
+
+
+def test_no_progress_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert succeed("check", "classify", "train.tsv", *ENCODER).err == ""
 
 
 def test_training_says_what_may_spoil_it() -> None:

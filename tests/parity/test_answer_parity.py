@@ -13,6 +13,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 import bertsmith
 from bertsmith.batching import collate
 from bertsmith.checkpoint import load_pretrained
+from bertsmith.families import families
 from bertsmith.infer.engine import run
 from bertsmith.records import Place
 from bertsmith.tasks.answer import Answer, Gold, QuestionExample
@@ -70,6 +71,17 @@ def test_saved_here_opens_there(case: Case, tiny_checkpoint: Callable[[Case], Pa
     model = opened_there(tmp_path / "saved")
     assert_same_logits(bundle, tmp_path / "saved", model)
     assert_same_logits(bertsmith.load(tmp_path / "saved").bundle, tmp_path / "saved", model)
+
+
+def test_opens_there_whatever_labels_the_encoder_had(tmp_path: Path) -> None:
+    """An encoder that was trained on inference, say, with three labels in its config.json."""
+    for case in (Case(families()["bert"]), Case(families()["distilbert"])):
+        folder = tmp_path / str(case)
+        folder.mkdir()
+        write_checkpoint(case, folder, num_labels=3)
+        bundle = bundle_of(Answer().learn(EXAMPLES), load_pretrained(folder))
+        bundle.save(folder / "saved")
+        assert_same_logits(bundle, folder / "saved", opened_there(folder / "saved"))
 
 
 @CASES

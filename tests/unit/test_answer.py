@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -205,12 +205,12 @@ def test_windows_without_the_answer(tokenizer: Tokenizer) -> None:
     asked = [example(long, Gold("Łódź", at)), example("It was Zoë.", Gold("Zoë", 7)), example(long)]
     counts = {}
     for negatives in ("keep", "drop", "sample"):
-        task = Answer(negatives=negatives)
+        task = Answer(negatives=negatives, saw_unanswerable=True)
         encoded = task.encode(asked, tokenizer, max_length=40)
         chosen = task.for_training(asked, encoded)
         counts[negatives] = [len(sequences) for sequences in chosen.encoded]
-        assert len(chosen.remarks) == 1
-        assert "do not hold it" in chosen.remarks[0]
+        assert len(chosen.remarks) == 2
+        assert "do not hold it" in chosen.remarks[1]
     windows = len(encoded[0])
     assert windows > 4
     assert counts["keep"] == [windows, 1, windows]
@@ -220,12 +220,75 @@ def test_windows_without_the_answer(tokenizer: Tokenizer) -> None:
     assert counts["sample"] == [holding + 1, 1, windows]
 
 
-def test_an_answer_that_no_window_holds_whole_is_said(tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("negatives", ["keep", "drop", "sample"])
+def test_an_answer_that_no_window_holds_whole_is_said(negatives: Any, tokenizer: Tokenizer) -> None:
+    """… and not learned to be missing."""
     asked = example(PASSAGE, Gold(PASSAGE, 0))
-    task = Answer(overlap=2, negatives="drop")
+    task = Answer(overlap=2, negatives=negatives)
     chosen = task.for_training([asked], task.encode([asked], tokenizer, max_length=30))
     assert list(chosen.encoded) == [[]]
     assert "1 answers are whole in no window, the first of them qa.jsonl:7: not learned" in chosen.remarks[-1]
+
+
+def test_unanswerable_questions_are_not_learned_by_a_model_that_always_answers(tokenizer: Tokenizer) -> None:
+    asked = [example("It was Zoë.", Gold("Zoë", 7)), example("It was Zoë.")]
+    both: tuple[tuple[Literal["yes", "no"], list[int]], ...] = (("yes", [1, 1]), ("no", [1, 0]))
+    for unanswerable, counts in both:
+        task = Answer(unanswerable=unanswerable)
+        chosen = task.for_training(asked, task.encode(asked, tokenizer, max_length=40))
+        assert [len(sequences) for sequences in chosen.encoded] == counts
+        assert chosen.remarks[0].startswith("1 of 2 questions have no answer")
+
+
+def test_the_share_of_windows_counts_questions_with_an_answer_alone(tokenizer: Tokenizer) -> None:
+    long = "one two three four five six seven eight nine ten. " * 6 + "It was Zoë."
+    asked = [example(long, Gold("Zoë", long.index("Zoë"))), example(long)]
+    task = Answer(overlap=0, saw_unanswerable=True)
+    encoded = task.encode(asked, tokenizer, max_length=40)
+    windows = len(encoded[0])
+    remark = task.for_training(asked, encoded).remarks[1]
+    assert remark.startswith(f"{windows - 1} of {windows} windows"), remark
+
+
+def test_a_cell_of_a_table_may_hold_json() -> None:
+    assert read(answers=f'{{"text": ["1066"], "answer_start": [{PASSAGE.rindex("1066")}]}}').target == (
+        Gold("1066", PASSAGE.rindex("1066")),
+    )
+    assert read(answers='["Zoë"]').target == (Gold("Zoë", ZOE),)
+    for broken in ("[" * 100_000, "[" + "1" * 5000 + "]", "[1"):
+        with pytest.raises(DataError, match="is not in the passage"):
+            read(answers=broken)
+
+
+def test_a_passage_without_a_piece_does_not_stop_the_calibration() -> None:
+    blank = Answered((), answered=False, no_answer=1.0, margin=math.inf)
+    asked = [example("Zoë lit it", Gold("Zoë", 0)), example("Zoë lit it"), example("")]
+    calibrated = Answer(saw_unanswerable=True).calibrate(asked, [answered("Zoë", 3.0), answered("Zoë", 5.0), blank])
+    assert calibrated.threshold == pytest.approx(4.0)
+    assert [calibrated.decide(each).text for each in (answered("Zoë", 3.0), answered("Zoë", 5.0), blank)] == [
+        "Zoë",
+        "",
+        "",
+    ]
+    assert Answer(saw_unanswerable=True).calibrate(asked[2:], [blank]).threshold == 0.0
+
+
+def test_answers_longer_than_any_window_take_no_more_memory(tokenizer: Tokenizer) -> None:
+    asked = example(PASSAGE)
+    results = []
+    for most in (10_000, 100_000):
+        task = Answer(max_answer_tokens=most)
+        (encoded,) = task.encode([asked], tokenizer, max_length=32)
+        pieces = max(window.offset + window.body[1] - window.body[0] for window in encoded)
+        scores = np.random.default_rng(2).normal(size=(pieces, 2)).astype(np.float32)
+        results.append(task.decode(asked, encoded, outputs_for(encoded, scores, 0.0)))
+    assert results[0] == results[1]
+
+
+def test_what_is_not_tuned_without_dev_is_said() -> None:
+    assert Answer().untuned() is None
+    assert "threshold of no answer is 0" in str(Answer(saw_unanswerable=True).untuned())
+    assert Answer(saw_unanswerable=True, no_answer_threshold=1.5).untuned() is None
 
 
 def test_a_passage_of_twenty_thousand_words(tokenizer: Tokenizer, tiny_checkpoint: Callable[[Case], Path]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,13 @@ from hypothesis import strategies as st
 import bertsmith
 from bertsmith import tasks
 from bertsmith.checks import CheckReport, before_training
-from bertsmith.checks.near import ALIKE, near_duplicates
+from bertsmith.checks.near import ALIKE, near_duplicates, near_sources
 from bertsmith.checks.splits import Split, fold, share
-from bertsmith.data import ReadOptions
+from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import CheckpointError, SettingsError
 from bertsmith.records import Finding, Place
 from bertsmith.tasks._texts import TextExample
+from bertsmith.tasks.answer import Answer
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
 from small_runs import tiny_bert
@@ -121,6 +124,31 @@ def test_what_teaches_nothing_is_a_failure(tmp_path: Path) -> None:
     assert "all 44 targets are 3" in found["nothing-to-learn"].text
 
 
+def test_of_what_was_not_learned_nothing_is_said(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.tsv", [(text, "yes") for text, _ in SOUND[4:]])
+    dev = write(tmp_path / "dev.tsv", [(text, "yes") for text, _ in SOUND[:4]])
+    assert the_flaw(checked("classify", train, dev)).check == "nothing-to-learn"
+    found = flaws(checked("classify", train, write(tmp_path / "dev.tsv", SOUND[:4])))
+    assert {check: finding.level for check, finding in found.items()} == {
+        "nothing-to-learn": "fail",
+        "new-classes": "warn",  # whether training would stop at them is not known
+    }
+    outside = tagged(tmp_path / "outside.conll", [["O"] * 4] * 40)
+    names = tagged(tmp_path / "names.conll", [["B-PER", "I-PER", "O"]] * 40, word="said")
+    for files in ((outside, outside), (tmp_path / "missing.conll", names)):
+        report = checked("tag", *files)
+        assert not {"scheme", "broken-tags", "targets"} & {finding.check for finding in report.findings}
+        assert not report.passed()
+    assert "scheme" in {finding.check for finding in checked("tag", names).findings}
+
+
+def tagged(path: Path, tags: Sequence[Sequence[str]], *, word: str = "word") -> Path:
+    """Words that differ from row to row, with these tags."""
+    rows = ["".join(f"{word}{row}x{at}\t{tag}\n" for at, tag in enumerate(each)) for row, each in enumerate(tags)]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    return path
+
+
 # Classes
 
 
@@ -162,6 +190,21 @@ def test_rare_classes_and_a_majority(tmp_path: Path) -> None:
     # 2 % of a class is few only if there are few rows
     more = [(f"{number} {text}", "yes" if number else "no") for number in range(30) for text, _ in SOUND]
     assert flaws(checked("classify", write(tmp_path / "train.tsv", more))).keys() == {"majority"}
+
+
+def test_a_majority_is_one_of_rows_with_one_class_each(tmp_path: Path) -> None:
+    """Whoever always gives the tag that stands in most rows, or one of several labels, scores nothing by it."""
+    people = [["B-PER", "I-PER", "O"]] * 200 + [["O", "B-LOC", "O"]] * 10
+    assert flaws(checked("tag", tagged(tmp_path / "names.conll", people))) == {}
+    # as many names as rows, though not one in each
+    some = [["B-PER", "O", "O"]] * 188 + [["B-PER", "O", "B-LOC"]] * 11 + [["O", "O", "O"]] * 11
+    assert flaws(checked("tag", tagged(tmp_path / "some.conll", some))) == {}
+    plain = [["DET", "NOUN", "PUNCT"]] * 200 + [["DET", "NOUN", "VERB"]] * 10
+    assert flaws(checked("tag", tagged(tmp_path / "plain.conll", plain))) == {}
+    rows = [(f"{number} {text}", "yes" if number else "no") for number in range(30) for text, _ in SOUND]
+    path = write(tmp_path / "train.tsv", rows)
+    assert flaws(checked(Classify(multi_label=True), path)) == {}
+    assert flaws(checked("classify", path)).keys() == {"majority"}
 
 
 def test_of_many_classes_each_may_have_little(tmp_path: Path) -> None:
@@ -297,6 +340,20 @@ def test_swapped_pairs(tmp_path: Path) -> None:
     assert (leak.numbers["rows"], leak.numbers["swapped"]) == (1, 1)
 
 
+@pytest.mark.parametrize("task", ["classify", "regress"])
+def test_swapped_pairs_without_targets(task: str, tmp_path: Path) -> None:
+    pairs = [(first, second, number / 7) for number, (first, second, _) in enumerate(PAIRS)]
+    if task == "classify":
+        pairs = [(first, second, int(number > 3)) for first, second, number in pairs]
+    train = write(tmp_path / "train.tsv", pairs[4:], header="text\ttext_b\tlabel")
+    rows = [pair[:2] for pair in PAIRS[:4]]
+    test = write(tmp_path / "test.tsv", [*rows, rows[1][::-1], rows[0]], header="text\ttext_b")
+    found = flaws(checked(task, train, test))
+    assert found.keys() == {"no-targets", "swapped-pairs", "duplicates"}
+    assert found["swapped-pairs"].places == (f"{test}:6 = {test}:3",)
+    assert found["swapped-pairs"].numbers["contradicting"] == 0
+
+
 words = st.lists(
     st.sampled_from(["a", "good", "film", "and", "bad", "über", "naïve", "ß", "🎬"]), min_size=1, max_size=6
 )
@@ -405,7 +462,38 @@ def test_sources_that_two_files_share(tmp_path: Path) -> None:
     assert found.places == ("rows:2 ≈ rows:0",)
 
 
+def test_sources_that_are_nearly_those_of_another_file(tmp_path: Path) -> None:
+    header = "text\ttext_b\tlabel"
+    revised = LONG.replace("Tuesday", "Thursday")
+    train = write(tmp_path / "train.tsv", [(text, LONG, label) for text, label in SOUND[4:]], header=header)
+    rows = [(text, revised if number % 2 else "Another", label) for number, (text, label) in enumerate(SOUND[:4])]
+    dev = write(tmp_path / "dev.tsv", rows, header=header)
+    test = write(tmp_path / "test.tsv", [("Is it?", f"{revised}", "yes"), ("Isn't it?", LONG, "no")], header=header)
+    across = checked(Quoting(), train, dev, test).across
+    found = [finding for finding in across if finding.check == "near-sources"]
+    assert [(each.level, each.places) for each in found] == [
+        ("warn", (f"{dev}:3 ≈ {train}:2", f"{dev}:5 ≈ {train}:2")),
+        ("warn", (f"{test}:2 ≈ {train}:2",)),  # the other one is quite the same
+        ("warn", (f"{test}:3 ≈ {dev}:3",)),
+    ]
+    assert found[0].numbers == {"rows": 2, "of": 4, "share": 0.5, "file": str(dev), "in": str(train)}
+    assert "near-sources" not in {finding.check for finding in checked(Quoting(), train, train).across}
+    # of a task whose rows share nothing, nothing is said
+    assert "near-sources" not in {finding.check for finding in checked("classify", train, dev, test).across}
+
+
 # Texts
+
+
+class Renamed(Classify):
+    """A task whose field of the text is no longer called as the input."""
+
+    asked = ("sentence", "sentence_b")
+
+
+def test_a_task_that_shows_no_texts_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"content\(\) of the task 'classify' gives no text of .*train\.tsv:2"):
+        checked(Renamed(), write(tmp_path / "train.tsv", SOUND))
 
 
 @pytest.mark.parametrize(
@@ -490,6 +578,34 @@ def test_shares_are_never_rounded_to_none_or_all() -> None:
     assert [share(0, 9), share(1, 10**6), share(1, 8), share(10**6 - 1, 10**6), share(9, 9), share(0, 0)] == [
         "0.0 %", "<0.1 %", "12.5 %", ">99.9 %", "100.0 %", "0.0 %",
     ]  # fmt: skip
+
+
+# Progress and documentation
+
+
+def test_what_is_being_done_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertsmith.checks.splits.ROWS_A_WORD", 20)
+    train, dev = write(tmp_path / "train.tsv", SOUND[4:]), write(tmp_path / "dev.tsv", SOUND[:4])
+    told: list[str] = []
+    report = checked("classify", train, dev, encoder=tiny_bert(), progress=told.append)
+    assert told[:4] == [f"reading {train}", f"{train}: 20 rows read", f"{train}: 40 rows read", f"reading {dev}"]
+    assert "44 rows: comparing all with all" in told
+    assert f"{train}: 0 of 40 rows measured" in told
+    assert told[-1] == f"comparing {dev} with {train}"
+    assert report == checked("classify", train, dev, encoder=tiny_bert())
+
+
+def test_the_page_names_every_check() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
+    package = Path(bertsmith.__file__).parent
+    sources = "".join(
+        file.read_text(encoding="utf-8") for folder in ("checks", "tasks") for file in (package / folder).glob("*.py")
+    )
+    made = r"""(?:Finding\(\s*[\w" ]+,|_flaw\(|Flaw\(|_finding\(split,)\s*"([a-z-]+)\""""
+    checks = set(re.findall(made, sources)) - {"no-words"}  # which is said of empty texts
+    assert {"rows", "leakage", "mojibake", "empty-texts", "scheme", "broken-tags", "answers"} <= checks
+    listed = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    assert {check for check in checks if f"`{check}`" not in listed} == set()
 
 
 # What training says by itself
@@ -583,10 +699,20 @@ def _texts(path: Path) -> list[str]:
 
 
 @pytest.mark.data
+def test_two_versions_of_the_passages_of_squad(data_sets: Path) -> None:
+    task, splits = Answer(), list[Split]()
+    for name, ending in (("squad_v1.1/dev-v1.1.json", ""), ("squad_v2.0/dev-v2.0.json", " Revised.")):
+        examples = [task.read(row) for row in open_rows(data_sets / name, task.inputs)]
+        splits.append(Split.of(task, name, [replace(each, passage=each.passage + ending) for each in examples]))
+    began = time.process_time()
+    (finding,) = near_sources(task, splits)
+    assert time.process_time() - began < 2  # 0.2 s on one core of a quiet machine
+    assert finding.numbers["rows"] == 11_873  # as they are, all passages of the one are in the other
+
+
+@pytest.mark.data
 def test_what_training_does_by_itself_takes_no_time(data_sets: Path) -> None:
     task = Classify()
-    from bertsmith.data import open_rows
-
     rows = {name: list(open_rows(data_sets / "sst2" / f"{name}.tsv", task.inputs)) for name in ("train", "dev")}
     files = [(name, [task.read(row) for row in each]) for name, each in rows.items()]
     began = time.process_time()

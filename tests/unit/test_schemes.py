@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,6 +161,13 @@ def test_broken_is_what_may_not_follow(scheme: Scheme, data: Any) -> None:
         ([["B-PER", "E-PER", "S-LOC"]], Scheme.BIOES),
         ([["S-LOC"]], Scheme.BIOES),
         ([["B-PER", "L-PER", "U-LOC"]], Scheme.BILOU),
+        # a few tags of another scheme do not make it that one
+        ([["B-PER", "O", "E-LOC"], *[["B-PER", "I-PER", "O"]] * 3], Scheme.IOB2),
+        ([["S-PER", "O"], *[["I-PER", "I-PER", "O"]] * 3], Scheme.IOB1),
+        ([["B-PER", "O"], ["B-LOC", "I-LOC"], *[["B-PER", "E-PER", "S-LOC"]] * 3], Scheme.BIOES),
+        ([["S-PER"], *[["B-PER", "L-PER"], ["U-LOC"]] * 3], Scheme.BILOU),
+        # equally many broken
+        ([["B-PER", "O", "I-LOC"]], Scheme.IOB2),
         ([["B-PER-SON", "I-PER-SON"]], Scheme.IOB2),
         ([["X-PER", "O"]], Scheme.PLAIN),
         ([["B-", "O"]], Scheme.PLAIN),
@@ -181,6 +189,45 @@ def test_a_scheme_is_told_by_its_own_sentences(scheme: Scheme, data: Any) -> Non
         # a word tagged I- or B- alone may be of another scheme just as well, with the same entities
         for tags in sentences:
             assert schemes.entities_conlleval(tags) == schemes.entities(tags, scheme)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.lists(st.sampled_from(["O", *(f"{prefix}-{kind}" for prefix in "BIESLU" for kind in "XY")]))))
+def test_the_scheme_is_that_with_fewest_broken_tags(sentences: list[list[str]]) -> None:
+    found = schemes.detect(sentences)
+    if all(tag == "O" for tags in sentences for tag in tags):
+        assert found is Scheme.PLAIN
+        return
+    wrong = {scheme: sum(len(schemes.broken(tags, scheme)) for tags in sentences) for scheme in REFERENCES}
+    assert wrong[found] == min(wrong.values())
+    in_order = (Scheme.IOB2, Scheme.IOB1, Scheme.BIOES, Scheme.BILOU)
+    assert found is next(scheme for scheme in in_order if wrong[scheme] == wrong[found])
+
+
+def test_many_words_are_no_matter() -> None:
+    sentences = [["O", "B-PER", "I-PER", "O", "B-LOC"] * 4] * 10_000
+    began = time.process_time()
+    assert schemes.detect(sentences) is Scheme.IOB2
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "fitting"),
+    [
+        (["O", "B-X", "I-X"], ["iob1", "iob2", "plain"]),
+        (["O", "I-X"], ["iob1", "iob2", "plain"]),
+        (["O", "B-X", "I-X", "E-X", "S-X"], ["bioes", "plain"]),
+        (["O", "S-X"], ["bioes", "plain"]),
+        (["O", "B-X", "I-X", "L-X", "U-X"], ["bilou", "plain"]),
+        (["O", "B-X", "E-X", "U-X"], ["plain"]),
+        (["B-X", "I-X"], ["plain"]),
+        (["O"], ["plain"]),
+        (["DET", "O"], ["plain"]),
+    ],
+    ids=str,
+)
+def test_labels_that_fit_a_scheme(labels: list[str], fitting: list[str]) -> None:
+    assert [str(scheme.value) for scheme in Scheme if schemes.fits(labels, scheme)] == fitting
 
 
 @WITH_ENTITIES

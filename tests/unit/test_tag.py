@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertsmith import schemes
+from bertsmith import api, schemes
 from bertsmith.batching import collate
 from bertsmith.checkpoint import load_pretrained
 from bertsmith.config import Settings
@@ -100,15 +100,53 @@ def test_without_tags_there_is_no_target() -> None:
     assert read(text="a b").target is None
 
 
+PRODIGY: dict[str, Any] = {
+    "text": "Ida  sang. \n",
+    "words": [
+        {"text": "Ida", "start": 0, "end": 3, "id": 0, "ws": True},
+        {"text": " ", "start": 4, "end": 5, "id": 1, "ws": False},
+        {"text": "sang", "start": 5, "end": 9, "id": 2, "ws": False},
+        {"text": ".", "start": 9, "end": 10, "id": 3, "ws": True},
+        {"text": "\n", "start": 11, "end": 12, "id": 4, "ws": False},
+    ],
+    "spans": [{"start": 0, "end": 3, "token_start": 0, "token_end": 0, "label": "PER"}],
+}
+
+
+def test_words_as_prodigy_writes_them() -> None:
+    example = read(**PRODIGY)
+    assert example.words == ("Ida", " ", "sang", ".", "\n")
+    assert example.word_spans.tolist() == [[0, 3], [4, 5], [5, 9], [9, 10], [11, 12]]
+    assert example.target == ("B-PER", "O", "O", "O", "O")
+    assert not example.from_text
+    in_cells = {name: value if name == "text" else json.dumps(value) for name, value in PRODIGY.items()}
+    assert read(**in_cells) == example
+    # without offsets, or without a text for them, words are words
+    bare = [{"text": word["text"]} for word in PRODIGY["words"]]
+    assert read(**{**PRODIGY, "words": bare}).word_spans[2:].tolist() == example.word_spans[2:].tolist()
+    assert read(words=PRODIGY["words"][:1], tags=["O"]).text == "Ida"
+
+
+@pytest.mark.parametrize("cell", ["[" * 100_000, f"[{'1' * 5000}]"], ids=["brackets", "digits"])
+def test_a_cell_that_is_no_usable_json(cell: str) -> None:
+    assert read(words=cell).words == (cell,)
+    with pytest.raises(DataError, match="spans must be a list of"):
+        read(text="a", spans=cell)
+
+
+def test_words_of_blanks_alone_are_words() -> None:
+    assert read(words=["a", "\u3000", "\xa0"], tags=["O", "O", "B-X"]).target == ("O", "O", "B-X")
+
+
 def test_a_cell_that_looks_like_json_but_is_words() -> None:
     assert read(words="[ 1 ] a").words == ("[", "1", "]", "a")
     assert read(words='["EU", "a b"]').words == ("EU", "a b")
 
 
 def test_words_are_found_in_the_text_given_beside_them() -> None:
-    example = read(words=["Don", "'t", "-", "go", "go"], text="Don't - go,\tgo!", spans=[[8, 10, "X"]])
+    example = read(words=["Don", "'t", "-", "go", "go"], text=" Don't - go\u200b\tgo\n", spans=[[9, 11, "X"]])
     assert [example.text[start:stop] for start, stop in example.word_spans] == list(example.words)
-    assert example.word_spans[-1].tolist() == [12, 14]
+    assert example.word_spans[-1].tolist() == [13, 15]
     assert example.target == ("O", "O", "O", "B-X", "O")
 
 
@@ -118,9 +156,9 @@ def test_words_are_found_in_the_text_given_beside_them() -> None:
         ({}, "there are neither words nor a text"),
         ({"text": None}, "there are neither words nor a text"),
         ({"words": 3}, "words must be a list, or one text with blanks between them, got int '3'"),
-        ({"words": ["a", ""]}, "word 2 must be a string that is not blank, got ''"),
-        ({"words": ["a", None]}, "word 2 must be a string that is not blank, got None"),
-        ({"words": ["a", 3]}, "word 2 must be a string that is not blank, got 3"),
+        ({"words": ["a", ""]}, "word 2 must be a string that is not empty, got ''"),
+        ({"words": ["a", None]}, "word 2 must be a string that is not empty, got None"),
+        ({"words": ["a", 3]}, "word 2 must be a string that is not empty, got 3"),
         ({"words": ["a", "\ud83d"]}, "word 2 '\\ud83d' holds half a surrogate pair"),
         ({"words": ["a", "b"], "tags": ["O"]}, "2 words, but 1 tag"),
         ({"words": ["a"], "tags": []}, "1 word, but 0 tags"),
@@ -130,6 +168,18 @@ def test_words_are_found_in_the_text_given_beside_them() -> None:
         ({"words": ["a"], "tags": [" "]}, "tag 1 is empty"),
         ({"words": ["a"], "tags": {"a": "O"}}, "tags must be a list"),
         ({"words": ["a", "c"], "text": "a b"}, "word 2 'c' is not in the text after character 1"),
+        (
+            {"words": ["a", "at"], "text": "a cat"},
+            "word 2 'at' is in the text at character 3, but before it stands 'c'",
+        ),
+        ({"words": ["a", "cat"], "text": "a , b cat"}, "but before it stands ', b', of no word; if words are written"),
+        ({"words": ["a", "c"], "text": "a cat"}, "after the last word, 'c', the text goes on 'at', of no word"),
+        ({"words": ["``", "a"], "text": '" a'}, "give its column a name that is not guessed"),
+        ({"words": [{"text": "a", "start": 0, "end": 2}], "text": "ab"}, "word 1 is said to be 'a', but at 0 to 2"),
+        ({"words": [{"text": "a", "start": 0, "end": 9}], "text": "a"}, "0 ≤ start < end ≤ 1, characters of the text"),
+        ({"words": [{"text": "a", "start": "0", "end": 1}], "text": "a"}, "got '0' and 1"),
+        ({"words": [{"text": "a", "start": 0, "end": 1}] * 2, "text": "aa"}, "word 2 'a' must have whole numbers 1 ≤"),
+        ({"words": [{"word": "a"}], "text": "a"}, "word 1 must be a string that is not empty, got {'word': 'a'}"),
         ({"words": ["a"], "spans": [[0, 1, "X"]]}, "spans count characters of a text"),
         ({"text": "a b", "tags": ["O", "O"]}, "there are tags, but no words to have them"),
         ({"text": 3}, "text must be a string"),
@@ -352,6 +402,25 @@ def test_a_tag_without_its_prefix_is_said() -> None:
     assert task.remarks(examples) == []
 
 
+@pytest.mark.parametrize("sentences", [["a/b-per b/i-per c/o", "d/b-loc"], ["a/O", "b/B_PER c/I_PER d/S_LOC"]])
+def test_prefixes_that_are_written_otherwise_are_said(sentences: list[str]) -> None:
+    task, examples = examples_of(sentences)
+    assert task.spells is Scheme.PLAIN
+    (remark,) = task.remarks(examples)
+    assert remark.startswith("tags are taken as plain, not as entities (")
+    assert "for want of prefixes as in 'B-PER', the first of them words.conll:" in remark
+    assert [each.check for each in task.findings(examples)] == ["scheme", "nearly-entities"]
+    task, examples = examples_of(sentences, scheme="plain")
+    assert task.remarks(examples) == []
+
+
+def test_a_stray_prefix_is_an_error_at_its_place_and_changes_no_scheme() -> None:
+    task, examples = examples_of(["a/B-PER b/I-PER c/O"] * 3 + ["d/E-PER e/O"])
+    assert task.spells is Scheme.IOB2
+    with pytest.raises(DataError, match=r"^words\.conll:4: the tag 'E-PER' of word 1 'd' is not one of"):
+        task.check(examples)
+
+
 def test_classes_are_types_or_tags() -> None:
     task, (example,) = examples_of(["a/B-PER b/I-PER c/O d/B-PER e/B-LOC"])
     assert list(task.classes(example)) == list(Tag().classes(example)) == ["LOC", "PER"]
@@ -486,7 +555,7 @@ def test_every_word_of_a_long_sentence_has_one_answer(pieces: Any, tiny_checkpoi
 
 
 def test_a_word_without_a_piece_takes_what_fits(tokenizers: Mapping[str, Tokenizer]) -> None:
-    words = ["film", "\x07", "plot"]
+    words = ["film", "\u3000", "plot"]
 
     def answered(task: Tag, tags: Sequence[str | None]) -> tuple[str, ...]:
         example = read(words=words)
@@ -677,6 +746,24 @@ def test_labels_of_a_model_of_transformers(labels: tuple[str, ...], scheme: Sche
     for seed in range(50):
         path = schemes.viterbi(np.random.default_rng(seed).normal(size=(9, len(labels))), legal)
         assert schemes.broken([labels[number] for number in path], scheme) == []
+
+
+def test_the_scheme_may_be_chosen_for_a_trained_model(tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    """A model of transformers tells its labels alone, and B and I may be of IOB1."""
+    labels = ("B-X", "I-X", "O")
+    task = Tag.from_transformers({"id2label": {str(number): label for number, label in enumerate(labels)}})
+    assert task is not None
+    assert task.spells is Scheme.IOB2
+    bundle_of(task, load_pretrained(tiny_checkpoint(BERT)), max_length=24).save(tmp_path / "saved")
+    loaded = api.load(tmp_path / "saved", options={"scheme": "iob1"})
+    assert isinstance(loaded.bundle.task, Tag)
+    assert loaded.bundle.task.spells is Scheme.IOB1
+    (answer,) = loaded.predict([["film", "plot"]])
+    assert answer.scheme is Scheme.IOB1
+    (plain,) = api.load(tmp_path / "saved", options={"scheme": "plain"}).predict([["film", "plot"]])
+    assert plain.scheme is Scheme.PLAIN
+    with pytest.raises(SettingsError, match=r"labels must be those of the scheme BIOES, got \('B-X', 'I-X', 'O'\)"):
+        api.load(tmp_path / "saved", options={"scheme": "bioes"})
 
 
 def test_the_mean_of_pieces_is_learned_as_it_is_answered(tiny_checkpoint: Callable[[Case], Path]) -> None:

@@ -7,13 +7,14 @@ A check is a function from a file's rows, or those of two, to findings. What dif
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from bertsmith import tasks
 from bertsmith.checks.lengths import lengths
-from bertsmith.checks.near import near_duplicates
+from bertsmith.checks.near import near_duplicates, near_sources
 from bertsmith.checks.repeats import contradictions, duplicates, leakage, repeats_within, shared_sources
-from bertsmith.checks.splits import Reading, Split, read
+from bertsmith.checks.splits import Reading, Split, counted, read
 from bertsmith.checks.targets import (
     class_balance,
     class_counts,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from bertsmith.checks.splits import Progress
     from bertsmith.tasks import Task
     from bertsmith.tokenizer import Tokenizer
 
@@ -95,11 +97,13 @@ def check(
     reading: ReadOptions | None = None,
     encoder: str | Path | None = "minilm",
     max_length: int | None = None,
+    progress: Progress | None = None,
 ) -> CheckReport:
     """Check the files that a task is to be trained and scored on: the first is train, the others are dev and test.
 
     What is wrong with a file, that it is missing included, is a finding, and the other checks go on without it.
-    encoder: whose tokenizer tells the lengths; None leaves them out. max_length: as in training.
+    encoder: whose tokenizer tells the lengths; None leaves them out. max_length: as in training. progress: is told
+    what is being done, in a few words at a time.
     Raises SettingsError for an unknown task, an option or a column that the task does not have, and no files;
     CheckpointError or MissingDependencyError if the encoder cannot be used.
     """
@@ -109,13 +113,16 @@ def check(
         raise SettingsError(f"files must be a list of one file or more, got {files!r}")
     measure = None if encoder is None else _Measure.of(encoder, max_length)
     reading = reading or ReadOptions()
-    train = read(task, files[0], columns=columns or {}, reading=reading, preferred=None)
+    tell = progress or _keep_silent
+    train = read(task, files[0], columns=columns or {}, reading=reading, preferred=None, progress=tell)
     learned = _learn(task, train)
+    task = learned or task
     readings = [train]
     for file in files[1:]:
-        readings.append(read(learned, file, columns=columns or {}, reading=reading, preferred=train.columns))  # noqa: PERF401
-    splits = [Split.of(learned, each.name, each.examples) for each in readings]
-    within, across = _checked(learned, splits, measure)
+        each = read(task, file, columns=columns or {}, reading=reading, preferred=train.columns, progress=tell)
+        readings.append(each)
+    splits = [Split.of(task, each.name, each.examples) for each in readings]
+    within, across = _checked(task, splits, measure, learned=learned is not None, progress=tell)
     return CheckReport(
         task=task.name,
         files=tuple(
@@ -136,8 +143,7 @@ def before_training(
     """
     splits = [Split.of(task, name, examples) for name, examples in files]
     train = splits[0]
-    counts = count_classes(task, train)
-    found = [(train.name, finding) for finding in class_balance(counts, len(train.examples))]
+    found = [(train.name, finding) for finding in class_balance(task, train, count_classes(task, train))]
     for split in splits:
         contradicting = contradictions(task, split)
         found += [(split.name, finding) for finding in (contradicting, *spoiling_findings(task, split)) if finding]
@@ -168,47 +174,56 @@ class _Measure:
         return cls(str(encoder), tokenizer, sequence_limit(max_length, most=most, name=encoder))
 
 
-def _learn(task: Task[Any, Any], train: Reading) -> Task[Any, Any]:
-    """The task, having learned from the training rows; as it was where they teach nothing, which is a finding."""
+def _keep_silent(text: str) -> None:
+    pass
+
+
+def _learn(task: Task[Any, Any], train: Reading) -> Task[Any, Any] | None:
+    """The task, having learned from the training rows; None where they teach nothing, which is a finding."""
     if train.examples:
         try:
             return task.learn(train.examples)
         except DataError as error:
             message = str(error).removeprefix(f"{train.name}: ")
             train.findings.append(Finding("fail", "nothing-to-learn", message))
-    return task
+    return None
 
 
 def _checked(
-    task: Task[Any, Any], splits: Sequence[Split], measure: _Measure | None
+    task: Task[Any, Any], splits: Sequence[Split], measure: _Measure | None, *, learned: bool, progress: Progress
 ) -> tuple[list[list[Finding]], list[Finding]]:
-    """The findings of every file and those across files. Files of which no row could be read have none."""
+    """The findings of every file and those across files. Files of which no row could be read have none.
+
+    learned: whether the task has learned from the first file; if not, it knows neither labels nor a scheme of tags to
+    judge the rows by.
+    """
     within: list[list[Finding]] = [[] for _ in splits]
     counts = [count_classes(task, split) for split in splits]
     used = [number for number, split in enumerate(splits) if split.examples]
+    progress(f"{counted(sum(len(split.examples) for split in splits), 'row')}: comparing all with all")
     near_within, near_across = near_duplicates(task, splits)
+    near_across += near_sources(task, splits)
     for number in used:
         split, findings = splits[number], within[number]
+        progress(f"checking {split.name}")
         findings += class_counts(counts[number], len(split.examples))
         if number == 0:
-            findings += class_balance(counts[0], len(split.examples))
-        findings += task.findings(split.examples)
-        findings += _refused(task, splits, counts, number)
+            findings += class_balance(task, split, counts[0])
+        if learned:
+            findings += task.findings(split.examples)
+            findings += _refused(task, splits, counts, number)
         findings += repeats_within(task, split)
         findings += near_within[number]
         findings += text_findings(task, split)
         if measure is not None:
-            findings += _lengths(task, split, measure)
+            findings += _lengths(task, split, measure, progress)
     across = list(similar_names(counts))
     if 0 in used:
         for number in used[1:]:
-            across += compare_classes(task, splits[0], splits[number], counts[0], counts[number])
-    across += [
-        finding
-        for place, number in enumerate(used)
-        for other in used[place + 1 :]
-        for finding in _leaks(task, splits[number], splits[other])
-    ]
+            across += compare_classes(task, splits[0], splits[number], counts[0], counts[number], learned=learned)
+    for number, other in combinations(used, 2):
+        progress(f"comparing {splits[other].name} with {splits[number].name}")
+        across += _leaks(task, splits[number], splits[other])
     return within, [*across, *near_across]
 
 
@@ -231,8 +246,9 @@ def _leaks(task: Task[Any, Any], train: Split, other: Split) -> Iterator[Finding
             yield shared
 
 
-def _lengths(task: Task[Any, Any], split: Split, measure: _Measure) -> Iterator[Finding]:
+def _lengths(task: Task[Any, Any], split: Split, measure: _Measure, progress: Progress) -> Iterator[Finding]:
+    tokenizer, most, encoder = measure.tokenizer, measure.max_length, measure.encoder
     try:
-        yield from lengths(task, split, measure.tokenizer, max_length=measure.max_length, encoder=measure.encoder)
+        yield from lengths(task, split, tokenizer, max_length=most, encoder=encoder, progress=progress)
     except DataError as error:
         yield Finding("fail", "encoding", f"cannot be encoded: {error}")

@@ -13,7 +13,7 @@ from bertsmith.records import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bertsmith.checks.splits import Split
+    from bertsmith.checks.splits import Progress, Split
     from bertsmith.records import Encoded
     from bertsmith.tasks import Task
     from bertsmith.tokenizer import Tokenizer
@@ -22,11 +22,12 @@ _ROWS_AT_ONCE = 4096  # so that a large file's sequences are never all in memory
 
 
 def lengths(
-    task: Task[Any, Any], split: Split, tokenizer: Tokenizer, *, max_length: int, encoder: str
+    task: Task[Any, Any], split: Split, tokenizer: Tokenizer, *, max_length: int, encoder: str, progress: Progress
 ) -> Iterator[Finding]:
     """One finding: a warning where tokens are cut off. May raise DataError, as encoding does."""
     tokens, cut, windows = list[int](), list[int](), list[int]()
     for start in range(0, len(split.examples), _ROWS_AT_ONCE):
+        progress(f"{split.name}: {start:,} of {counted(len(split.examples), 'row')} measured")
         encoded = task.encode(split.examples[start : start + _ROWS_AT_ONCE], tokenizer, max_length=max_length)
         for sequences in encoded:
             tokens.append(_tokens(sequences))

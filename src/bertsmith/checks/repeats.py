@@ -9,7 +9,7 @@ from collections import defaultdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bertsmith.checks.splits import PLACES, counted, share
+from bertsmith.checks.splits import PLACES, counted, share, source_keys
 from bertsmith.records import Finding
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def duplicates(split: Split) -> Finding:
 
 def contradictions(task: Task[Any, Any], split: Split) -> Finding | None:
     """How many texts of a file have targets that contradict each other, and in how many rows; None if none has."""
-    contradicts = task.contradicts(split.examples)
+    contradicts = _contradicts(task, split)
     found: list[tuple[int, int]] = []
     rows_in_all = 0
     for rows in _groups(split).values():
@@ -64,7 +64,7 @@ def contradictions(task: Task[Any, Any], split: Split) -> Finding | None:
 
 def leakage(task: Task[Any, Any], train: Split, other: Split) -> Finding:
     """How many rows of a file are in an earlier one, too: a warning, from a tenth on a failure."""
-    contradicts = task.contradicts(train.examples)
+    contradicts = _contradicts(task, train)
     first = _first(train)
     leaked, swapped, apart = list[tuple[int, int]](), 0, 0
     for row, key in enumerate(other.keys):
@@ -73,8 +73,7 @@ def leakage(task: Task[Any, Any], train: Split, other: Split) -> Finding:
             here = first.get(key[::-1])
             swapped += here is not None
         elif here is not None:
-            targets = train.examples[here].target, other.examples[row].target
-            apart += None not in targets and contradicts(*targets)
+            apart += contradicts(train.examples[here].target, other.examples[row].target)
         if here is not None:
             leaked.append((row, here))
     numbers = {**_numbers(len(leaked), len(other.keys)), "swapped": swapped, "contradicting": apart}
@@ -97,12 +96,12 @@ def shared_sources(task: Task[Any, Any], train: Split, other: Split) -> Finding 
     """
     first: dict[str, int] = {}
     for row in reversed(range(len(train.keys))):
-        first.update(dict.fromkeys(_sources(task, train, row), row))
+        first.update(dict.fromkeys(source_keys(task, train, row), row))
     if not first:
         return None
     found = []
     for row in range(len(other.keys)):
-        here = next((first[source] for source in _sources(task, other, row) if source in first), None)
+        here = next((first[source] for source in source_keys(task, other, row) if source in first), None)
         if here is not None:
             found.append((row, here))
     numbers = {**_numbers(len(found), len(other.keys)), "file": other.name, "in": train.name}
@@ -115,18 +114,9 @@ def shared_sources(task: Task[Any, Any], train: Split, other: Split) -> Finding 
     return Finding("warn", "sources", text, places, numbers)
 
 
-def _sources(task: Task[Any, Any], split: Split, row: int) -> list[str]:
-    """The folded texts of a row that are its sources."""
-    example = split.examples[row]
-    sources = task.sources(example)
-    if not sources or not split.keys[row]:
-        return []
-    return [key for text, key in zip(task.content(example), split.keys[row], strict=True) if text in sources]
-
-
 def _swapped(task: Task[Any, Any], split: Split) -> Iterator[Finding]:
     """Pairs that are there the other way round, too."""
-    contradicts = task.contradicts(split.examples)
+    contradicts = _contradicts(task, split)
     first = _first(split)
     found, apart = list[tuple[int, int]](), 0
     for row, key in enumerate(split.keys):
@@ -158,6 +148,12 @@ def _groups(split: Split) -> Mapping[Key, list[int]]:
         if key and first[key] != row:
             groups[key].append(row)
     return {key: [first[key], *rows] for key, rows in groups.items()}
+
+
+def _contradicts(task: Task[Any, Any], split: Split) -> Callable[[Any, Any], bool]:
+    """What the task tells of two targets; one that is not known contradicts none."""
+    contradicts = task.contradicts(split.examples)
+    return lambda target, other: target is not None and other is not None and contradicts(target, other)
 
 
 def _apart(split: Split, rows: Sequence[int], contradicts: Callable[[Any, Any], bool]) -> tuple[int, int] | None:

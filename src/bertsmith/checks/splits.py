@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 
 Key = tuple[str, ...]
 
+# Is told what is being done, for people who wait.
+Progress = Callable[[str], None]
+
 # How many places a finding names.
 PLACES = 5
+# After how many rows of a file that is read progress is told.
+ROWS_A_WORD = 5000
 
 
 def fold(text: str) -> str:
@@ -60,6 +66,7 @@ class Split:
         keys = []
         for example in examples:
             content = task.content(example)
+            assert content, f"content() of the task {task.name!r} gives no text of {example.place}"
             for text in content:
                 if text not in folded:
                     folded[text] = fold(text)
@@ -69,6 +76,15 @@ class Split:
 
     def place(self, row: int) -> str:
         return str(self.examples[row].place)
+
+
+def source_keys(task: Task[Any, Any], split: Split, row: int) -> list[str]:
+    """The folded texts of a row that are its sources."""
+    example = split.examples[row]
+    sources = task.sources(example)
+    if not sources or not split.keys[row]:
+        return []
+    return [key for text, key in zip(task.content(example), split.keys[row], strict=True) if text in sources]
 
 
 @dataclass
@@ -95,6 +111,7 @@ def read(
     columns: Mapping[str, str],
     reading: ReadOptions,
     preferred: Mapping[str, str] | None,
+    progress: Progress,
 ) -> Reading:
     """Read a file to its end, or to where its structure breaks, with everything that is wrong on the way.
 
@@ -102,6 +119,7 @@ def read(
     Raises SettingsError for columns of inputs that the task does not have.
     """
     result = Reading("<stdin>" if str(path) == "-" else str(path))
+    progress(f"reading {result.name}")
     try:
         rows = _opened(task, path, columns, reading, preferred, result)
     except DataError as error:
@@ -113,6 +131,8 @@ def read(
     refused = list[str]()
     blanks = list[str]()
     for row in _until_broken(rows, result):
+        if result.rows % ROWS_A_WORD == 0:
+            progress(f"{result.name}: {counted(result.rows, 'row')} read")
         try:
             example = task.read(row)
             if result.labelled and example.target is None:

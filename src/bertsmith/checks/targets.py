@@ -39,8 +39,9 @@ def class_counts(counts: Mapping[str, int], rows: int) -> Iterator[Finding]:
         yield Finding("good", "classes", f"{len(counts)}: {', '.join(shown)}{rest}", numbers=dict(counts))
 
 
-def class_balance(counts: Mapping[str, int], rows: int) -> Iterator[Finding]:
+def class_balance(task: Task[Any, Any], train: Split, counts: Mapping[str, int]) -> Iterator[Finding]:
     """Warns of classes of the training data that are rare, and of one that is nearly all there is."""
+    rows = len(train.examples)
     rare_below = rows * min(RARE, 0.1 / max(1, len(counts)))
     rare = {name: count for name, count in counts.items() if count < FEWEST or count < rare_below}
     if rare:
@@ -50,11 +51,16 @@ def class_balance(counts: Mapping[str, int], rows: int) -> Iterator[Finding]:
         what = "class has" if len(rare) == 1 else "classes have"
         text = f"{len(rare)} {what} few rows to learn from: {shown}{rest}"
         yield Finding("warn", "rare-classes", text, numbers=dict(fewest))
-    one_a_row = sum(counts.values()) == rows
     for name, count in counts.items():
-        if one_a_row and len(counts) > 1 and count > MOST * rows:
+        if len(counts) > 1 and count > MOST * rows and all(_is_one_class(task, each) for each in train.examples):
             text = f"{name!r} is {share(count, rows)} of all: whoever always says so scores as much in accuracy"
             yield Finding("warn", "majority", text, numbers={"rows": count, "share": count / rows})
+
+
+def _is_one_class(task: Task[Any, Any], example: Any) -> bool:
+    """Whether a row's target is a class, and not several of them, or something in which one stands."""
+    names = task.classes(example)
+    return len(names) == 1 and bool(task.target_record(example.target) == names[0])
 
 
 def similar_names(counts: Sequence[Mapping[str, int]]) -> Iterator[Finding]:
@@ -75,11 +81,17 @@ def similar_names(counts: Sequence[Mapping[str, int]]) -> Iterator[Finding]:
 
 
 def compare_classes(
-    learned: Task[Any, Any], train: Split, other: Split, in_train: Mapping[str, int], in_other: Mapping[str, int]
+    task: Task[Any, Any],
+    train: Split,
+    other: Split,
+    in_train: Mapping[str, int],
+    in_other: Mapping[str, int],
+    *,
+    learned: bool,
 ) -> Iterator[Finding]:
     """Classes that only one of the files has: a failure where training would stop at them.
 
-    learned: the task, having learned from the training file.
+    learned: whether the task has learned from the training file; if not, what it would stop at is not known.
     """
     if not in_train or not in_other:
         return
@@ -88,10 +100,10 @@ def compare_classes(
     if new:
         rows: dict[str, list[int]] = {name: [] for name in new}
         for row, example in enumerate(other.examples):
-            for name in learned.classes(example):
+            for name in task.classes(example):
                 if name in rows:
                     rows[name].append(row)
-        refused = [name for name in new if refusal(learned, [other.examples[rows[name][0]]])]
+        refused = [name for name in new if learned and refusal(task, [other.examples[rows[name][0]]])]
         places = tuple(
             f"{other.place(rows[name][0])} {name!r}{nearest(name, in_train)}" for name in (refused or new)[:PLACES]
         )

@@ -74,7 +74,7 @@ def _is_plain(text: str) -> bool:
 
 def text_findings(task: Task[Any, Any], split: Split) -> Iterator[Finding]:
     """A warning for every flaw of a file's texts, with how many rows have it; one good finding if none has any."""
-    found = [*_empty(task, split), *_flawed(task, split, FLAWS)]
+    found = [*_empty(split), *_flawed(task, split, FLAWS)]
     yield from found
     if not found and any(split.keys):
         text = "none is empty; no control characters, mojibake, invisible characters or HTML"
@@ -86,11 +86,8 @@ def spoiling_findings(task: Task[Any, Any], split: Split) -> Iterator[Finding]:
     yield from _flawed(task, split, [flaw for flaw in FLAWS if flaw.spoils])
 
 
-def _empty(task: Task[Any, Any], split: Split) -> Iterator[Finding]:
-    rows = []
-    for row, key in enumerate(split.keys):
-        if not all(key) or (not key and task.content(split.examples[row])):
-            rows.append(row)
+def _empty(split: Split) -> Iterator[Finding]:
+    rows = [row for row, key in enumerate(split.keys) if not key or not all(key)]
     if rows:
         yield _finding(split, "empty-texts", "with an empty text", rows)
 

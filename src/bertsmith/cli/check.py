@@ -17,7 +17,7 @@ from bertsmith.config import Settings, resolve
 from bertsmith.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     codes: list[int] = []
 
     def check(
-        task: Annotated[str, Parameter(help="classify, regress … (bertsmith tasks tells)")],
+        task: Annotated[str, Parameter(help=f"{', '.join(tasks.names())} (bertsmith tasks tells)")],
         /,
         *files: Annotated[Path, Parameter(help="the files: train, then dev, test …")],
         strict: Annotated[bool, Parameter(help="warnings count as failures", negative=(), show_default=False)] = False,
@@ -53,7 +53,8 @@ def run(arguments: list[str]) -> int:
 
         Exit code 0 if nothing failed (with --strict: if nothing is to be warned of, either), else 2.
         """
-        report = _report(task, files, flags)
+        with show.status(quiet=quiet or json) as progress:
+            report = _report(task, files, flags, progress)
         if json:
             show.print_json(report.record())
         else:
@@ -76,7 +77,9 @@ def _flags(arguments: Sequence[str]) -> list[Any]:
     return flags
 
 
-def _report(task: str, files: Sequence[Path], flags: dict[str, Any]) -> checks.CheckReport:
+def _report(
+    task: str, files: Sequence[Path], flags: dict[str, Any], progress: Callable[[str], None]
+) -> checks.CheckReport:
     if not files:
         raise SettingsError("which files? as in: bertsmith check classify train.tsv dev.tsv")
     if task not in tasks.names():
@@ -89,6 +92,7 @@ def _report(task: str, files: Sequence[Path], flags: dict[str, Any]) -> checks.C
         reading=settings.reading,
         encoder=settings.encoder,
         max_length=settings.max_length,
+        progress=progress,
     )
 
 

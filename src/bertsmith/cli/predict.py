@@ -21,6 +21,7 @@ from bertsmith.errors import InputError, SettingsError
 from bertsmith.files import replacing
 from bertsmith.infer import LOOK_AHEAD
 from bertsmith.records import Place, Row
+from bertsmith.tasks import Task
 from bertsmith.training.events import Predicted, Said
 
 
@@ -54,7 +55,8 @@ def predict(
     """Answer for a text, two texts, a file or stdin: one record a row, in the rows' order, as they come.
 
     A file may be CSV, TSV, JSONL, Parquet, CoNLL, CoNLL-U, SQuAD or plain lines; labels in it are not read. On stdin
-    each line is a text (a tab parts two), or a JSON object; --look-ahead 1 answers each line at once.
+    each line is a text (a tab parts two), a JSON object, or, for a tagger, a word with a tag behind a tab;
+    --look-ahead 1 answers each line at once.
     """
     if look_ahead < 1:
         raise SettingsError(f"--look-ahead must be at least 1, got {look_ahead}")
@@ -72,6 +74,8 @@ def predict(
     with show.Watch(quiet=quiet) as watch:
         if source is None:
             assert text_or_file is not None, "what is no file is a text"
+            if second is not None:
+                _check_takes_two(predictor.bundle.task)
             asked = text_or_file if second is None else (text_or_file, second)
             rows: Iterable[Row] = [predictor.bundle.task.ask(asked, Place("the text given"))]
         else:
@@ -96,6 +100,14 @@ def predict(
                     stream.flush()  # whoever reads on gets whole windows at once
                 if number % 256 == 0 and (out is not None or not sys.stdout.isatty()):
                     watch.listen(Predicted(number, None, time.monotonic() - began))
+
+
+def _check_takes_two(task: Task[Any, Any]) -> None:
+    if len(task.asked) == 1:
+        raise SettingsError(
+            f"two texts are given, and a {task.name} model answers for one; pipe several in, one a line: "
+            "… | bertsmith predict MODEL -"
+        )
 
 
 def _check_kept(kept: Sequence[str], taken: Container[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.table import Table
 from bertsmith.training.events import Began, Ended, Event, Listener, Predicted, Said, Saved, Scored, Stepped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from bertsmith.evaluation import Evaluation
@@ -43,6 +45,22 @@ def _console(*, stderr: bool) -> Console:
 def print_json(record: Any) -> None:
     """One JSON object on a line of stdout."""
     sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Shows what is being done, as it is told, on a line of stderr that is gone at the end; on a terminal alone."""
+    console = stderr()
+    if quiet or not (console.is_interactive and console.file.isatty()):  # whatever FORCE_COLOR says
+        yield _show_nothing
+        return
+    spinner = "dots" if console.encoding.startswith("utf") else "line"
+    with console.status("", spinner=spinner) as shown:
+        yield lambda text: shown.update(escape(text))
+
+
+def _show_nothing(text: str) -> None:
+    pass
 
 
 class Watch:

@@ -68,7 +68,7 @@ def _value_of(name: str, arguments: list[str]) -> str | None:
 
 
 def train(
-    task: Annotated[str | None, Parameter(help="classify, regress … (bertsmith tasks tells)")] = None,
+    task: Annotated[str | None, Parameter(help=f"{', '.join(tasks.names())} (bertsmith tasks tells)")] = None,
     /,
     *,
     config: Annotated[Path | None, Parameter(help="a TOML file of settings; flags go before it")] = None,

@@ -36,6 +36,10 @@ def _csv(stream: TextIO) -> Iterator[Write]:
         if not columns:
             columns.extend(flat)
             writer.writerow(columns)
+        if more := [name for name in flat if name not in columns]:
+            raise InputError(
+                f"a row's answer has {more[0]!r}, which the first has not, nor the header; write --to jsonl"
+            )
         writer.writerow([flat.get(column, "") for column in columns])
 
     yield write

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
     from bertsmith.data.columns import Choice
     from bertsmith.data.source import Source
-    from bertsmith.data.table import ReadOptions
+    from bertsmith.data.table import ReadOptions, Wanted
 
 _DOCUMENT = "-DOCSTART-"
 _COMMENT = ("# ", "#\t")
 _LOOK_AT = 2000
 _BLANKS = re.compile(r"[ \t]+")
-# "# sent_id = 7", and MultiCoNER's "# id 7<tab>domain=en": where blanks part the columns, a word line may hold as many.
-_METADATA = re.compile(r"# (?:\S+ = |[^\t]*\t)")
+# "# sent_id = 7", CoNLL-U's "# newdoc", and MultiCoNER's "# id 7<tab>domain=en": where blanks part the columns, a word
+# line may hold as many.
+_METADATA = re.compile(r"# (?:\S+ = |(?:newdoc|newpar|sent_id|text)(?: |$)|[^\t]*\t)")
+# What no text on a pipe begins with.
+_BEGIN = re.compile(rf"{_DOCUMENT}|# (?:\S+ = |(?:newdoc|newpar)(?: |$)|[^\t]*\t)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,8 @@ class Conll:
 
     A comment begins with ``#`` and a blank or tab, stands before the first word of its sentence, and has not as many
     columns as a word line. So ``#<tab>O`` and ``#hashtag<tab>O`` are words, and a hashtag that lost its tag is an
-    error, not a comment. Where blanks part the columns, ``# key = value`` and ``# id 7<tab>domain=en`` are comments
-    of any width.
+    error, not a comment. Where blanks part the columns, ``# key = value``, ``# newdoc`` and ``# id 7<tab>domain=en``
+    are comments of any width.
     """
 
     source: Source
@@ -91,7 +94,7 @@ class Conll:
             yield Row(values, self.source.place(sentence[0][0]), lines=tuple(line for line, _ in sentence))
 
 
-def open_conll(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Conll:  # noqa: ARG001
+def open_conll(source: Source, *, options: ReadOptions, wanted: Wanted) -> Conll:  # noqa: ARG001
     """Opens a CoNLL file. Options of delimited files do not concern it."""
     form = _form(source)
     if form is None:
@@ -102,10 +105,11 @@ def open_conll(source: Source, *, options: ReadOptions, names: frozenset[str]) -
     return Conll(source, Columns(cells=cells, named=True, place=source.place(form.line)), form)
 
 
-def looks_like_conll(source: Source) -> bool:
+def looks_like_conll(source: Source, *, may_be_text: bool = False) -> bool:
     """Whether a file's first lines are sentences of words, all in equally many columns, two or more.
 
-    A blank in the last column tells that a line is a row of a table, all tags of a sentence in one cell.
+    A blank in the last column tells that a line is a row of a table, all tags of a sentence in one cell. may_be_text:
+    the lines may be texts; then, of columns parted by blanks, the last may not look like a word of a text.
     """
     form = _form(source)
     if form is None or form.width == 1:
@@ -114,7 +118,32 @@ def looks_like_conll(source: Source) -> bool:
         sentences = list(_sentences(source, itertools.islice(source.peek(), _LOOK_AT), form))
     except DataError:
         return False
-    return len(sentences) > 1 and not any(" " in cells[-1] for sentence in sentences for _, cells in sentence)
+    last = [cells[-1] for sentence in sentences for _, cells in sentence]
+    if may_be_text and not form.tabs and any(map(_may_be_of_text, last)):
+        return False
+    return len(sentences) > 1 and not any(" " in cell for cell in last)
+
+
+def _may_be_of_text(cell: str) -> bool:
+    """Whether a cell looks like a word of a text and not like a tag: small letters, perhaps after a capital."""
+    letters = cell.strip(".,;:!?\"'()")
+    return not cell.isascii() or (len(letters) > 1 and letters.isalpha() and letters[1:].islower())
+
+
+def begins_like_conll(source: Source) -> bool:
+    """Whether the first lines of a pipe are those of a file of words, told without a line more than is needed.
+
+    They are if they are metadata, or a document's begin, or if a tab parts a word from a last column without a blank.
+    Words parted by blanks alone look like any text.
+    """
+    for line in source.peek():
+        text = without_end(line)
+        if _BEGIN.match(text):
+            return True
+        if not _ends_sentence(text):
+            first, *_, last = _cells(text, tabs=True) if "\t" in text else ("", "", " ")
+            return bool(first and last) and " " not in last
+    return False
 
 
 def _form(source: Source) -> Form | None:

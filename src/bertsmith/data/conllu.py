@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bertsmith.data.columns import Choice
     from bertsmith.data.source import Source
-    from bertsmith.data.table import ReadOptions
+    from bertsmith.data.table import ReadOptions, Wanted
     from bertsmith.records import Place
 
 NAMES = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -88,7 +88,7 @@ class ConllU:
         return True
 
 
-def open_conllu(source: Source, *, options: ReadOptions, names: frozenset[str]) -> ConllU:  # noqa: ARG001
+def open_conllu(source: Source, *, options: ReadOptions, wanted: Wanted) -> ConllU:  # noqa: ARG001
     """Opens a CoNLL-U file. It is read through once for its features; of a pipe, whose features are not columns, only
     what stands before the first word. Options of delimited files do not concern it."""
     first = next((number for number, line in enumerate(source.peek(), 1) if _is_no_comment(line)), None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bertsmith.data.columns import Choice
     from bertsmith.data.source import Source
-    from bertsmith.data.table import ReadOptions
+    from bertsmith.data.table import ReadOptions, Wanted
 
 _CSV_DELIMITERS = ",;\t|"
 _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
@@ -78,18 +78,18 @@ class Delimited:
         return DataError(message, place=self.source.place(line))
 
 
-def open_csv(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Delimited:
+def open_csv(source: Source, *, options: ReadOptions, wanted: Wanted) -> Delimited:
     """Opens a CSV file; its delimiter is sniffed among ``, ; tab |`` unless it is given."""
     quoted = options.quoting != "none"
     delimiter = options.delimiter or _sniffed(source, quoted=quoted)
-    return _opened(source, options.header, names, delimiter=delimiter, quoted=quoted)
+    return _opened(source, options.header, wanted.names, delimiter=delimiter, quoted=quoted)
 
 
-def open_tsv(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Delimited:
+def open_tsv(source: Source, *, options: ReadOptions, wanted: Wanted) -> Delimited:
     """Opens a TSV file; without quoting, unless its first megabyte shows CSV quoting beyond doubt."""
     delimiter = options.delimiter or "\t"
     quoted = options.quoting == "csv" or (options.quoting == "auto" and _shows_quoting(source, delimiter))
-    return _opened(source, options.header, names, delimiter=delimiter, quoted=quoted)
+    return _opened(source, options.header, wanted.names, delimiter=delimiter, quoted=quoted)
 
 
 def _opened(source: Source, header: bool | None, names: frozenset[str], *, delimiter: str, quoted: bool) -> Delimited:

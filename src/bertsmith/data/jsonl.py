@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bertsmith.data.columns import Choice
     from bertsmith.data.source import Source
-    from bertsmith.data.table import ReadOptions
+    from bertsmith.data.table import ReadOptions, Wanted
     from bertsmith.records import Place
 
 _LOOK_AT = 100
@@ -89,7 +89,7 @@ def check_characters(value: Any, place: Place) -> None:
         raise DataError(message, place=place) from None
 
 
-def open_jsonl(source: Source, *, options: ReadOptions, names: frozenset[str]) -> JsonLines:  # noqa: ARG001
+def open_jsonl(source: Source, *, options: ReadOptions, wanted: Wanted) -> JsonLines:  # noqa: ARG001
     """Opens a JSONL file. Options of delimited files do not concern it."""
     keys: dict[str, None] = {}  # in the order of their first appearance
     first: int | None = None

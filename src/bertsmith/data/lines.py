@@ -16,21 +16,19 @@ if TYPE_CHECKING:
 
     from bertsmith.data.columns import Choice
     from bertsmith.data.source import Source
-    from bertsmith.data.table import ReadOptions
-
-# Two texts a line, of a task that has an input of the second name.
-_PAIRS = (("question", "passage"), ("text", "text_b"))
+    from bertsmith.data.table import ReadOptions, Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
     """A file of texts. Where the task reads two, as text and text_b, a line with exactly one tab is both.
 
-    Any other line is a text as it stands, tabs included.
+    Any other line is a text as it stands, tabs included; without `tabs`, a tab inside one is an error.
     """
 
     source: Source
     columns: Columns
+    tabs: bool = True
 
     @property
     def note(self) -> str:
@@ -40,6 +38,9 @@ class Lines:
         pairs = any(choice.position == 1 for choice in choices)
         for number, line in enumerate(self.source.lines(), 1):
             text = without_end(line)
+            if not self.tabs and "\t" in text.strip():
+                message = "a tab parts columns, and one text a line is read; for words in columns give --format conll"
+                raise DataError(f"{message}, for texts with tabs --format lines", place=self.source.place(number))
             parts = text.split("\t") if pairs and text.count("\t") == 1 else [text]
             values = {}
             for choice in choices:
@@ -52,9 +53,12 @@ class Lines:
             yield Row(values, self.source.place(number))
 
 
-def open_lines(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Lines:  # noqa: ARG001
-    """Opens a file of texts. It has the columns text and text_b, or the two texts of the task; or text alone."""
+def open_lines(source: Source, *, options: ReadOptions, wanted: Wanted) -> Lines:
+    """Opens a file of texts, whose columns are those that the task reads.
+
+    Of a task on words, a tab tells of columns, unless the format is given.
+    """
     if next(source.peek(), None) is None:
         raise no_rows(source)
-    cells = next((pair for pair in _PAIRS if pair[1] in names), ("text",))
-    return Lines(source, Columns(cells=cells, named=True, place=source.place()))
+    columns = Columns(cells=wanted.texts, named=True, place=source.place())
+    return Lines(source, columns, tabs=options.format != "auto" or not wanted.per_word)

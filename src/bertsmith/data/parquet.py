@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bertsmith.data.columns import Choice
     from bertsmith.data.source import Source
-    from bertsmith.data.table import ReadOptions
+    from bertsmith.data.table import ReadOptions, Wanted
 
 _ROWS_A_BATCH = 1024
 
@@ -48,7 +48,7 @@ class Parquet:
                     yield Row({choice.input: value for choice, value in zip(choices, values, strict=True)}, place)
 
 
-def open_parquet(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Parquet:  # noqa: ARG001
+def open_parquet(source: Source, *, options: ReadOptions, wanted: Wanted) -> Parquet:  # noqa: ARG001
     """Opens a Parquet file. Options of delimited files do not concern it."""
     if source.once:
         raise DataError("Parquet cannot be read from a pipe; save it to a file", place=source.place())

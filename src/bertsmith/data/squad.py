@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bertsmith.data.columns import Choice
     from bertsmith.data.source import Source
-    from bertsmith.data.table import ReadOptions
+    from bertsmith.data.table import ReadOptions, Wanted
 
 _EXPECTED = 'expected SQuAD\'s object: {"data": [{"paragraphs": [{"context": …, "qas": [{"question": …}]}]}]}'
 _COLUMNS = ("id", "question", "context", "answers", "is_impossible", "title")
@@ -58,7 +58,7 @@ class Squad:
             yield Row(values, place)
 
 
-def open_squad(source: Source, *, options: ReadOptions, names: frozenset[str]) -> Squad:  # noqa: ARG001
+def open_squad(source: Source, *, options: ReadOptions, wanted: Wanted) -> Squad:  # noqa: ARG001
     """Opens a SQuAD file, and reads it whole. Options of delimited files do not concern it.
 
     Raises: DataError where it is not JSON, or not of SQuAD's form, or where two questions have one id.
@@ -70,6 +70,8 @@ def open_squad(source: Source, *, options: ReadOptions, names: frozenset[str]) -
     _check_form(document, source.place())
     # only an escape can write what is no character
     questions = list(_questions(document, source.place(), escapes="\\u" in text))
+    if not questions:
+        raise no_rows(source)
     held = {*_ALWAYS}.union(*(question for _, question in questions))
     cells = tuple(name for name in _COLUMNS if name in held)
     return Squad(source, Columns(cells=cells, named=True, place=source.place()), questions)

@@ -55,6 +55,19 @@ def _check_one_of(flag: str, value: str, allowed: Sequence[str]) -> None:
         raise SettingsError(f"{flag} must be one of {listed(allowed)}, got {value!r}{nearest(value, allowed)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a reader is told of the inputs that are looked for.
+
+    names: in lower case, those that mark a line as the header. texts: those that a line of plain text holds, one or
+    two. per_word: one has an item for each word.
+    """
+
+    names: frozenset[str]
+    texts: tuple[str, ...]
+    per_word: bool
+
+
 class Table(Protocol):
     """An opened file of a known format, ready to be read from its start any number of times."""
 
@@ -76,11 +89,8 @@ class Table(Protocol):
 class Opener(Protocol):
     """Opens a source as a table. It reads no more than it needs to know the columns."""
 
-    def __call__(self, source: Source, *, options: ReadOptions, names: frozenset[str]) -> Table:
-        """names: the lower-case names that mark a line as the header.
-
-        Raises: DataError where the file is empty or not of the format.
-        """
+    def __call__(self, source: Source, *, options: ReadOptions, wanted: Wanted) -> Table:
+        """Raises: DataError where the file is empty or not of the format."""
 
 
 def no_rows(source: Source) -> DataError:

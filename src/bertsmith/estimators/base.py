@@ -125,8 +125,13 @@ def items_of(name: str, values: Any) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """Python's own value for a scalar of numpy's, as parameter grids and lists of labels hold them."""
-    return value.item() if isinstance(value, np.generic) else value
+    """Python's own values for numpy's scalars and arrays, however deep in lists these are: as parameter grids, lists of
+    labels and columns of Parquet files hold them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    return type(value)(map(plain, value)) if type(value) in (list, tuple) else value
 
 
 def _warn(event: Event) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from bertsmith.tasks import Question
 
 
-# Rows read ahead, so that sequences of like length can share a batch.
+# Rows read ahead, so that sequences of like length can share a batch; of long texts fewer, by their characters.
 LOOK_AHEAD = 1024
+LOOK_AHEAD_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,24 @@ class Predictor:
         """Every row with its prediction, in order, holding `look_ahead` rows at a time."""
         bundle = self.bundle
         rows = iter(rows)
-        while window := list(islice(rows, look_ahead)):
+        while window := list(_window(rows, look_ahead)):
             examples = [bundle.task.read(row) for row in window]
             encoded = bundle.task.encode(examples, bundle.tokenizer, max_length=bundle.max_length)
             predictions = predict_encoded(bundle.task, bundle.model, examples, encoded)
             for row, example, sequences, prediction in zip(window, examples, encoded, predictions, strict=True):
                 yield Answer(row, example, prediction, Length.of(sequences))
+
+
+def _window(rows: Iterator[Row], look_ahead: int) -> Iterator[Row]:
+    """The next rows, at most `look_ahead`, and no more after LOOK_AHEAD_CHARACTERS."""
+    characters = 0
+    for row in islice(rows, look_ahead):
+        yield row
+        for value in row.values.values():
+            characters += len(value) if isinstance(value, str) else sum(len(str(item)) for item in _items(value))
+        if characters > LOOK_AHEAD_CHARACTERS:
+            return
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()

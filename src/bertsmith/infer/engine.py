@@ -27,31 +27,56 @@ BATCH_TOKENS_ELSEWHERE = 65_536
 def predict_encoded(
     task: Task[Any, Any], model: Model, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]]
 ) -> list[Any]:
-    """The predictions for examples, one each, in their order, from their sequences (`owner` counts in `examples`)."""
-    outputs = run(model, [sequence for sequences in encoded for sequence in sequences], examples)
-    per_example = iter(outputs)
-    return [
-        task.decode(example, sequences, [next(per_example) for _ in sequences])
-        for example, sequences in zip(examples, encoded, strict=True)
-    ]
+    """The predictions for examples, one each, in their order, from their sequences (`owner` counts in `examples`).
+
+    An example is decoded as soon as all its sequences are computed, and only its prediction is kept.
+    """
+    owners = [(row, number) for row, sequences in enumerate(encoded) for number in range(len(sequences))]
+    waiting: dict[int, dict[int, Output]] = {}
+    predictions: list[Any] = [None] * len(examples)
+    done = 0
+    for index, output in _outputs(model, [sequence for sequences in encoded for sequence in sequences], examples):
+        row, number = owners[index]
+        found = waiting.setdefault(row, {})
+        found[number] = output
+        if len(found) == len(encoded[row]):
+            del waiting[row]
+            outputs = [found[number] for number in range(len(found))]
+            predictions[row] = task.decode(examples[row], encoded[row], outputs)
+            done += 1
+    assert done == len(examples), "every example has its sequences, and every sequence its output"
+    return predictions
+
+
+def predict_calibrated(
+    task: Task[Any, Any], model: Model, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]]
+) -> tuple[Task[Any, Any], list[Any]]:
+    """The task as these examples calibrate it, and its predictions for them."""
+    predictions = predict_encoded(task, model, examples, encoded)
+    calibrated = task.calibrate(examples, predictions)
+    return calibrated, [calibrated.decide(prediction) for prediction in predictions]
 
 
 def run(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]) -> list[Output]:
     """The head's outputs of every sequence, in their order, computed in batches of like length."""
-    outputs: list[Output | None] = [None] * len(sequences)
+    found = dict(_outputs(model, sequences, examples))
+    return [found[index] for index in range(len(sequences))]
+
+
+def _outputs(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]) -> Iterator[tuple[int, Output]]:
+    """The position and the outputs of every sequence, the longest first."""
     was_training = model.training
     model.eval()
     most = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_ELSEWHERE)
-    with torch.inference_mode():
-        groups = by_budget([len(s) for s in sequences], most_tokens=most, most_rows=most // 32)
-        for group in groups:
+    try:
+        for group in by_budget([len(s) for s in sequences], most_tokens=most, most_rows=most // 32):
             # `group` is longest first already, the order that collate keeps
             batch = collate([sequences[index] for index in group], examples, device=model.device)
-            for index, output in zip(group, _by_sequence(model, batch), strict=True):
-                outputs[index] = output
-    model.train(was_training)
-    assert all(output is not None for output in outputs), "every sequence has its output"
-    return [output for output in outputs if output is not None]
+            with torch.inference_mode():
+                outputs = list(_by_sequence(model, batch))
+            yield from zip(group, outputs, strict=True)
+    finally:
+        model.train(was_training)
 
 
 def _by_sequence(model: Model, batch: Batch) -> Iterable[Output]:

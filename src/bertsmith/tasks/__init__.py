@@ -79,7 +79,8 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
 
     name: as on the command line. head_kind: which of a family's head forms it takes. part: what `details` are of.
     inputs: what it reads from a row. asked: the inputs that unnamed texts are, in their order. scores: their names.
-    tuned_on_dev: options that ask for dev rows.
+    tuned_on_dev: options that ask for dev rows. sums_sequences: the loss of a row is the sum of its sequences' losses,
+    so that they need not be in one batch.
     Every example has a `target` (None where its row has none) and a `place`.
     """
 
@@ -87,6 +88,7 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     summary: ClassVar[str]
     head_kind: ClassVar[str]
     part: ClassVar[str] = "label"
+    sums_sequences: ClassVar[bool] = False
     inputs: ClassVar[tuple[Input, ...]]
     asked: ClassVar[tuple[str, ...]]
     scores: ClassVar[tuple[str, ...]]
@@ -182,6 +184,14 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     def calibrate(self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]) -> Self:
         """This task with what the dev set tunes after training (thresholds, say); most tasks tune nothing."""
         return self
+
+    def decide(self, prediction: PredictionT) -> PredictionT:
+        """A prediction as this task, calibrated since it was made, would have decided it."""
+        return prediction
+
+    def untuned(self) -> str | None:
+        """What to say if there are no dev rows for `calibrate`; None if nothing waits for them."""
+        return None
 
     def baseline(self, examples: Sequence[ExampleT]) -> Sequence[PredictionT] | None:
         """What one predicts without a model: the commonest label or the mean of the training data.

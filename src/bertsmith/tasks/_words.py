@@ -68,9 +68,12 @@ def read_example(row: Row, scheme: Scheme) -> TagExample:
         word_spans = split_words(text)
         words = tuple(text[start:stop] for start, stop in word_spans.tolist())
     else:
-        words = _words(row)
-        text = " ".join(words) if values.get("text") is None else text_of(row, "text")
-        word_spans = _joined(words) if values.get("text") is None else _located(words, text, row)
+        words, offsets = _words(row)
+        if values.get("text") is None:
+            text, word_spans = " ".join(words), _joined(words)
+        else:
+            text = text_of(row, "text")
+            word_spans = _located(words, text, row) if offsets is None else _checked(offsets, words, text, row)
     target, widened = None, 0
     if values.get("tags") is not None and not (from_text and values.get("spans") is not None):
         if from_text:
@@ -96,18 +99,21 @@ def read_example(row: Row, scheme: Scheme) -> TagExample:
 # From here on: words.
 
 
-def _words(row: Row) -> tuple[str, ...]:
-    found = _listed(row, "words")
+def _words(row: Row) -> tuple[tuple[str, ...], list[tuple[Any, Any]] | None]:
+    """The words, and where they are said to lie, if all are objects that say so, as Prodigy writes them."""
+    items = _listed(row, "words")
+    found: list[Any] = [item.get("text") if isinstance(item, dict) else item for item in items]
     for number, word in enumerate(found):
-        if not isinstance(word, str) or not word.strip():
-            message = f"word {number + 1} must be a string that is not blank, got {word!r}"
+        if not isinstance(word, str) or not word:
+            message = f"word {number + 1} must be a string that is not empty, got {items[number]!r}"
             raise DataError(message, place=_at(row, number))
         try:
             word.encode()
         except UnicodeEncodeError:
             message = f"word {number + 1} {word!r} holds half a surrogate pair; it is not valid Unicode"
             raise DataError(message, place=_at(row, number)) from None
-    return tuple(found)
+    said = [(item["start"], item["end"]) for item in items if isinstance(item, dict) and {"start", "end"} <= {*item}]
+    return tuple(found), said if said and len(said) == len(items) else None
 
 
 def _listed(row: Row, name: str) -> Sequence[Any]:
@@ -115,7 +121,7 @@ def _listed(row: Row, name: str) -> Sequence[Any]:
     value = row.values[name]
     if isinstance(value, str):
         found = _json_list(value)
-        return value.split() if found is None or not all(isinstance(item, str) for item in found) else found
+        return value.split() if found is None or not all(isinstance(item, str | dict) for item in found) else found
     if isinstance(value, list | tuple):
         return value
     kind = f"{type(value).__name__} {str(value)[:40]!r}"
@@ -127,7 +133,7 @@ def _json_list(text: str) -> list[Any] | None:
         return None
     try:
         found = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, thousands of brackets
         return None
     return found if isinstance(found, list) else None
 
@@ -144,16 +150,49 @@ def _joined(words: Sequence[str]) -> NDArray[np.int32]:
 
 
 def _located(words: Sequence[str], text: str, row: Row) -> NDArray[np.int32]:
-    """Where words lie in a text that holds them one after another."""
+    """Where words lie in a text that holds them one after another, with nothing between them but blanks."""
     spans, after = [], 0
     for number, word in enumerate(words):
         start = text.find(word, after)
         if start < 0:
-            message = f"word {number + 1} {word!r} is not in the text after character {after}"
-            raise DataError(f"{message}, where that goes on {text[after : after + 20]!r}", place=_at(row, number))
+            message = f"word {number + 1} {word!r} is not in the text after character {after}, where that goes on"
+            raise DataError(f"{message} {text[after : after + 20]!r}{_OTHERWISE_WRITTEN}", place=_at(row, number))
+        if between := _seen(text[after:start]):
+            message = f"word {number + 1} {word!r} is in the text at character {start}, but before it stands"
+            raise DataError(f"{message} {between!r}, of no word{_OTHERWISE_WRITTEN}", place=_at(row, number))
         after = start + len(word)
         spans.append((start, after))
+    if words and (left := _seen(text[after:])):
+        message = f"after the last word, {words[-1]!r}, the text goes on {left!r}, of no word"
+        raise DataError(f"{message}{_OTHERWISE_WRITTEN}", place=_at(row, len(words) - 1))
     return np.array(spans, dtype=np.int32).reshape(-1, 2)
+
+
+_OTHERWISE_WRITTEN = (
+    '; if words are written otherwise than in the text (`` for "), leave it out: give its column a name that is not '
+    "guessed"
+)
+
+
+def _seen(text: str) -> str:
+    """The first words of a text, if it holds any, for a message."""
+    found = split_words(text).tolist()
+    return text[found[0][0] :][:20].rstrip() if found else ""
+
+
+def _checked(offsets: Sequence[tuple[Any, Any]], words: Sequence[str], text: str, row: Row) -> NDArray[np.int32]:
+    """Where words lie in a text, as is said. Raises DataError where other characters stand there, or out of order."""
+    after = 0
+    for number, ((start, stop), word) in enumerate(zip(offsets, words, strict=True)):
+        whole = all(isinstance(offset, int) and not isinstance(offset, bool) for offset in (start, stop))
+        if not whole or not after <= start < stop <= len(text):
+            message = f"word {number + 1} {word!r} must have whole numbers {after} ≤ start < end ≤ {len(text)}"
+            raise DataError(f"{message}, characters of the text, got {start!r} and {stop!r}", place=_at(row, number))
+        if text[start:stop] != word:
+            message = f"word {number + 1} is said to be {word!r}, but at {start} to {stop} the text has"
+            raise DataError(f"{message} {text[start:stop]!r}; offsets count characters", place=_at(row, number))
+        after = stop
+    return np.array(offsets, dtype=np.int32).reshape(-1, 2)
 
 
 def split_words(text: str) -> NDArray[np.int32]:

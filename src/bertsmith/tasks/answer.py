@@ -5,8 +5,10 @@ Letters: L pieces of a window, N pieces of a whole passage, A the most pieces of
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -131,6 +133,7 @@ class Answer(Task[QuestionExample, Answered]):
     summary = "a question and a passage, to the span of the passage that answers it"
     head_kind = "span"
     part = "question type"
+    sums_sequences = True
     asked = ("question", "passage")
     inputs = (
         Input("question", names=("question", "query"), help="the column of the question"),
@@ -234,8 +237,11 @@ class Answer(Task[QuestionExample, Answered]):
         lengths = [len(golds[0].text.split()) for example in examples if (golds := example.target)]
         without = [example for example in examples if example.target == ()]
         passages = len({example.passage for example in examples})
-        text = f"{len(examples):,} questions on {passages:,} passages; "
-        text += f"{len(without):,} have no answer" if without else "every one has an answer"
+        text = f"{len(examples):,} questions on {passages:,} passages"
+        if without:
+            text += f"; {len(without):,} have no answer"
+        elif len(lengths) == len(examples):
+            text += "; every one has an answer"
         if lengths:
             text += f"; answers have {np.median(lengths):.0f} words in the median, {max(lengths):,} at most"
         numbers = {"passages": passages, "unanswerable": len(without), "longest_words": max(lengths, default=0)}
@@ -271,22 +277,25 @@ class Answer(Task[QuestionExample, Answered]):
         chosen: list[list[Encoded]] = []
         windows, without, lost = 0, 0, list[QuestionExample]()
         for owner, (example, sequences) in enumerate(zip(examples, encoded, strict=True)):
-            windows += len(sequences)
             if not example.target:
-                chosen.append(list(sequences))
+                chosen.append(list(sequences) if self.may_be_unanswerable else [])
                 continue
+            windows += len(sequences)
             holding = [sequence for sequence in sequences if _pieces_of(example.target[0], sequence) is not None]
             others = [sequence for sequence in sequences if _pieces_of(example.target[0], sequence) is None]
             without += len(others)
             if not holding:
                 lost.append(example)
-                if len(sequences) == 1:
-                    others = []  # its only window has no piece of the answer: there is nothing to learn from it
+                others = []  # that the answer is in none of them is not so
             if self.negatives == "sample" and others:
                 others = [others[mixed_seed("negatives", owner) % len(others)]]
             chosen.append([*holding, *(others if self.negatives != "drop" else [])])
         remarks = []
-        if windows > len(examples):
+        unanswerable = sum(not example.target for example in examples)
+        if unanswerable:
+            what = "a possible answer" if self.may_be_unanswerable else "none that may be given: they are left out"
+            remarks.append(f"{unanswerable:,} of {len(examples):,} questions have no answer, which is {what}")
+        if windows > len(examples) - unanswerable:
             what = {"keep": "kept", "drop": "dropped", "sample": "of which one a question is kept"}[self.negatives]
             share = f"{without:,} of {windows:,} windows ({100 * without / windows:.1f} %)"
             remarks.append(f"{share} of questions with an answer do not hold it: {what}")
@@ -335,7 +344,8 @@ class Answer(Task[QuestionExample, Answered]):
         spans, and no answer where that is one.
         """
         pieces = max(sequence.offset + sequence.body[1] - sequence.body[0] for sequence in encoded)
-        most = min(self.max_answer_tokens, pieces)
+        # no span is longer than its window
+        most = min(self.max_answer_tokens, max(sequence.body[1] - sequence.body[0] for sequence in encoded))
         score_NA = np.full((pieces, most), -np.inf)
         spans_N2 = np.zeros((pieces, 2), dtype=np.int32)
         for sequence, output in zip(encoded, outputs, strict=True):
@@ -355,27 +365,35 @@ class Answer(Task[QuestionExample, Answered]):
             for score, start, stop in best
         )
         margin = no_answer - best[0][0] if best else np.inf
-        refused = self.may_be_unanswerable and margin > self._threshold()
         return Answered(
             candidates=candidates,
-            answered=bool(candidates) and not refused,
+            answered=self._answers(candidates, margin),
             no_answer=float(np.exp(no_answer - total)) if self.may_be_unanswerable else None,
             margin=float(margin),
             truncated=any(sequence.cut for sequence in encoded),
             id=example.id,
         )
 
-    def _threshold(self) -> float:
-        return self.threshold if self.no_answer_threshold is None else self.no_answer_threshold
+    def _answers(self, candidates: Sequence[Candidate], margin: float) -> bool:
+        """Whether the best of these is given, no answer being so much above it."""
+        threshold = self.threshold if self.no_answer_threshold is None else self.no_answer_threshold
+        return bool(candidates) and not (self.may_be_unanswerable and margin > threshold)
 
     def calibrate(self, examples: Sequence[QuestionExample], predictions: Sequence[Answered]) -> Self:
         """The threshold of no answer with the best score on these rows (Devlin et al. 2019, §4.3)."""
         if not self.may_be_unanswerable or self.no_answer_threshold is not None:
             return self
-        margin_R = np.array([prediction.margin for prediction in predictions])
-        texts = [each.candidates[0].text if each.candidates else "" for each in predictions]
-        gain_R = np.array([self._score(text, each) for text, each in zip(texts, examples, strict=True)])
-        gain_R -= np.array([self._score("", example) for example in examples])
+        # a passage without a piece has no candidate, and no threshold makes it answer
+        scored = [
+            (example, prediction)
+            for example, prediction in zip(examples, predictions, strict=True)
+            if prediction.candidates
+        ]
+        if not scored:
+            return self
+        margin_R = np.array([prediction.margin for _, prediction in scored])
+        gain_R = np.array([self._score(prediction.candidates[0].text, example) for example, prediction in scored])
+        gain_R -= np.array([self._score("", example) for example, _ in scored])
         order = np.argsort(margin_R, kind="stable")
         sorted_R = margin_R[order]
         # answering the first n questions of that order gains total[n]
@@ -384,10 +402,18 @@ class Answer(Task[QuestionExample, Answered]):
         best = max(cuts, key=lambda n: total[n])
         low = sorted_R[best - 1] if best else sorted_R[0] - 1.0
         high = sorted_R[best] if best < len(sorted_R) else sorted_R[-1] + 1.0
-        if not np.isfinite([low, high]).all():  # passages without a piece have no score
-            return self
         halfway = (low + high) / 2
         return self.model_copy(update={"threshold": float(halfway if halfway < high else low)})
+
+    def decide(self, prediction: Answered) -> Answered:
+        return replace(prediction, answered=self._answers(prediction.candidates, prediction.margin))
+
+    def untuned(self) -> str | None:
+        if not self.may_be_unanswerable or self.no_answer_threshold is not None:
+            return None
+        return (
+            "the threshold of no answer is 0: there are no dev rows to tune it on; give dev, or --no-answer-threshold"
+        )
 
     def _score(self, text: str, example: QuestionExample) -> float:
         measure = squad.f1 if self.metric == "f1" else squad.exact_match
@@ -474,6 +500,10 @@ class Answer(Task[QuestionExample, Answered]):
     def from_transformers(cls, config: Mapping[str, Any]) -> Self | None:
         return cls()
 
+    def to_transformers(self) -> Mapping[str, Any]:
+        """Two outputs, whatever labels the encoder's config.json had: transformers makes as many as there are names."""
+        return {"id2label": {"0": "start", "1": "end"}, "label2id": {"start": 0, "end": 1}}
+
 
 TASK = Answer
 
@@ -555,6 +585,9 @@ def _flag(row: Row) -> bool:
 def _read_golds(row: Row, passage: str) -> tuple[Gold, ...]:
     """Answers in any of the forms in use: SQuAD's list of objects, its columns (a table of lists), texts alone."""
     value = row.values.get("answers", [])
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):  # a cell of a table
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
     if isinstance(value, dict):
         texts, starts = value.get("text"), value.get("answer_start", value.get("start"))
         if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):

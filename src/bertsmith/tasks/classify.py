@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from bertsmith.tasks import Loss, label_names, learned, option
 from bertsmith.tasks._texts import TEXT, TEXT_B, TextExample, TextTask, pooled_logits, pooled_output, was_cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -245,9 +245,7 @@ class Classify(TextTask[Labels, Classification]):
         logit_C = pooled_output(outputs)
         if self.multi_label:
             probability_C = 1 / (1 + np.exp(-logit_C))
-            chosen = [
-                label for label, p, least in zip(self.labels, probability_C, self.thresholds, strict=True) if p >= least
-            ]
+            chosen = self._reached(probability_C)
         else:
             exponential_C = np.exp(logit_C - logit_C.max())
             probability_C = exponential_C / exponential_C.sum()
@@ -258,6 +256,16 @@ class Classify(TextTask[Labels, Classification]):
             truncated=was_cut(encoded),
             multi_label=self.multi_label,
         )
+
+    def _reached(self, probability_C: Iterable[float]) -> list[str]:
+        """The labels that reach their threshold."""
+        triples = zip(self.labels, probability_C, self.thresholds, strict=True)
+        return [label for label, probability, least in triples if probability >= least]
+
+    def decide(self, prediction: Classification) -> Classification:
+        if not self.multi_label:
+            return prediction
+        return replace(prediction, labels=tuple(self._reached(prediction.probabilities.values())))
 
     def calibrate(self, examples: Sequence[TextExample[Labels]], predictions: Sequence[Classification]) -> Self:
         """For every label the threshold with the best F1 on these rows, halfway to the next probability below."""

@@ -5,6 +5,7 @@ Letters: A anchors (pieces that stand for words), G words that have some, W word
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import field_validator
 
 from bertsmith import metrics, schemes
 from bertsmith.errors import DataError, InputError, listed, nearest
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from pydantic import ValidationInfo
     from torch import Tensor
 
     from bertsmith.batching import Batch
@@ -39,6 +42,11 @@ if TYPE_CHECKING:
 
 # How much neighbouring windows share where the user does not say: at most so many pieces, and a quarter of the room.
 OVERLAP = 64
+
+# Tags that would be those of entities, were their prefixes written in capitals and with a hyphen; and the share of
+# others up to which nearly all are such.
+_LOOKS_LIKE_ENTITY = re.compile("[biesluo][-_].+", re.IGNORECASE | re.DOTALL)
+_FEW = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,7 @@ class Tag(Task[TagExample, Tagging]):
     summary = "a tag for every word: parts of speech, named entities"
     head_kind = "token"
     part = "tag"
+    sums_sequences = True
     asked = ("text",)
     inputs = (
         Input(
@@ -133,6 +142,7 @@ class Tag(Task[TagExample, Tagging]):
             required=False,
             help="the column of the tags, one a word",
             or_else="spans",
+            per_word=True,
         ),
         Input(
             "spans",
@@ -150,7 +160,9 @@ class Tag(Task[TagExample, Tagging]):
     )
 
     scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou", "plain"] = option(
-        "auto", "how tags spell entities: iob1, iob2, bioes, bilou; plain if they do not; auto reads it from the data"
+        "auto",
+        "how tags spell entities: iob1, iob2, bioes, bilou; plain if they do not; auto reads it from the data",
+        at_use=True,
     )
     pieces: Pieces = option("first", "which of a word's pieces stand for it: first, last, or the mean of all")
     overlap: int | None = option(
@@ -163,6 +175,15 @@ class Tag(Task[TagExample, Tagging]):
     labels: tuple[str, ...] = learned(())
     read_scheme: Scheme | None = learned(None)
     counts: tuple[int, ...] = learned(())
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_of_the_scheme(cls, labels: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Those of a trained model, whose scheme may be chosen anew, but only among those that they can spell."""
+        scheme = info.data.get("scheme", "auto")
+        if labels and scheme != "auto" and not schemes.fits(labels, Scheme(scheme)):
+            raise ValueError(f"must be those of the scheme {Scheme(scheme)}")
+        return labels
 
     @classmethod
     def ask(cls, question: Question, place: Place) -> Row:
@@ -223,12 +244,9 @@ class Tag(Task[TagExample, Tagging]):
         return f"{self.spells} entities of {len(self.types)} type{'' if len(self.types) == 1 else 's'}"
 
     def remarks(self, examples: Sequence[TagExample]) -> Sequence[str]:
-        return [finding.text + _first(finding) for finding in self._flaws(examples)]
+        return [finding.text + _first(finding) for finding in (*_wordless(examples), *self._flaws(examples))]
 
     def _flaws(self, examples: Sequence[TagExample]) -> Iterator[Finding]:
-        empty = [example for example in examples if not example.words]
-        if empty:
-            yield _flaw("no-words", f"{len(empty):,} rows hold no word", [str(each.place) for each in empty])
         widened = [example for example in examples if example.widened]
         if widened:
             count = sum(example.widened for example in widened)
@@ -250,10 +268,18 @@ class Tag(Task[TagExample, Tagging]):
             yield _flaw("broken-tags", text + other, places)
 
     def _nearly_entities(self, examples: Sequence[TagExample]) -> Iterator[Finding]:
-        """A few tags that make others, which look like those of entities, plain ones."""
-        looks = [tag for tag in self.labels if schemes.type_of(tag) is not None]
-        odd = {tag for tag in self.labels if tag not in looks and tag != schemes.OUTSIDE}
-        if self.scheme != "auto" or not len(looks) > len(odd) > 0:
+        """Tags that are plain ones, although they look like those of entities, and the few that make them so."""
+        if self.scheme != "auto":
+            return
+        entities = [tag for tag in self.labels if schemes.type_of(tag) is not None]
+        others = [tag for tag in self.labels if tag not in entities and tag != schemes.OUTSIDE]
+        misspelt = [tag for tag in others if _LOOKS_LIKE_ENTITY.fullmatch(tag)]
+        rest = len([tag for tag in others if tag not in misspelt and tag != "o"])
+        if len(entities) > len(others) > 0:
+            odd, text = {*others}, f"({listed(entities, most=3)}), for want of a prefix in some"
+        elif misspelt and rest <= _FEW * len(self.labels):
+            odd, text = {*misspelt}, f"({listed(misspelt, most=3)}), for want of prefixes as in 'B-PER'"
+        else:
             return
         places = [
             f"{example.place_of(word)} {tag!r}"
@@ -262,22 +288,25 @@ class Tag(Task[TagExample, Tagging]):
             if tag in odd
         ]
         if places:
-            text = f"tags are taken as plain, not as entities ({listed(looks, most=3)}), for want of a prefix in some"
-            yield _flaw("nearly-entities", text, places)
+            yield _flaw("nearly-entities", f"tags are taken as plain, not as entities {text}", places)
 
     def classes(self, example: TagExample) -> Sequence[str]:
         """The types of the entities in a row, or its tags if these spell none; each once."""
         tags = sorted(set(example.target or ()))
-        types = [schemes.type_of(tag) for tag in tags if tag != schemes.OUTSIDE]
-        known = self.scheme != "auto" or self.read_scheme is not None
-        if self.spells is Scheme.PLAIN if known else None in types:
+        if self._name_no_entities(tags):
             return tags
         # what is no tag of the scheme stands for itself, to be seen
         return list(dict.fromkeys(schemes.type_of(tag) or tag for tag in tags if tag != schemes.OUTSIDE))
 
+    def _name_no_entities(self, tags: Sequence[str]) -> bool:
+        """Whether tags are plain; as long as no scheme is known, whether one of these is none of an entity."""
+        if self.scheme == "auto" and self.read_scheme is None:
+            return any(schemes.type_of(tag) is None for tag in tags if tag != schemes.OUTSIDE)
+        return self.spells is Scheme.PLAIN
+
     def findings(self, examples: Sequence[TagExample]) -> Sequence[Finding]:
         """The scheme of the tags, and what breaks its rules."""
-        flaws = [each for each in self._flaws(examples) if each.check != "no-words"]  # said of empty texts
+        flaws = [*self._flaws(examples)]  # rows without words are said with those of empty texts
         if not any(example.target for example in examples):
             return flaws
         words = sum(len(example.words) for example in examples)
@@ -508,6 +537,13 @@ def _matched(given: Sequence[schemes.Entity], wanted: Sequence[schemes.Entity]) 
 
 def _right(given: Sequence[str], wanted: Sequence[str]) -> int:
     return sum(tag == other for tag, other in zip(given, wanted, strict=True))
+
+
+def _wordless(examples: Sequence[TagExample]) -> Iterator[Finding]:
+    """What a check of the data says for every task already, of texts that are empty."""
+    empty = [example for example in examples if not example.words]
+    if empty:
+        yield _flaw("no-words", f"{len(empty):,} rows hold no word", [str(each.place) for each in empty])
 
 
 def _flaw(check: str, text: str, places: Sequence[str]) -> Finding:

@@ -12,7 +12,7 @@ import torch
 
 from bertsmith.batching import collate, mixed_seed, parts_of, shuffled, within
 from bertsmith.errors import BundleError, TrainingError
-from bertsmith.infer.engine import predict_encoded
+from bertsmith.infer.engine import predict_calibrated
 from bertsmith.training.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
 from bertsmith.training.optim import clip, optimizer_of, rate_factor, set_learning
 from bertsmith.training.state import Position, load_state, save_state
@@ -189,34 +189,46 @@ def _backward(
 ) -> tuple[float, float, int]:
     """The gradient of the sum of the losses of these rows, in parts; the mean loss, and how many targets and tokens."""
     total, targets, tokens = 0.0, 0.0, 0
-    for part in _parts(train, rows, parts):
-        sequences = [sequence for row in part for sequence in train.encoded[row]]
+    for sequences in _parts(task, train, rows, parts, most_tokens=most_tokens(model)):
         batch = collate(sequences, train.examples, device=model.device)
         loss = task.loss(model.head, model.hidden(batch.id_T, batch.segment_T, batch.layout), batch)
         value = float(loss.total.detach())
         if not math.isfinite(value):
-            raise _not_finite("loss", step, train, part)
+            raise _not_finite("loss", step, train, list(dict.fromkeys(each.owner for each in sequences)))
         loss.total.backward()  # type: ignore[no-untyped-call]
         total, targets, tokens = total + value, targets + loss.targets, tokens + batch.layout.tokens
     return total / targets, targets, tokens
 
 
-# A part of a batch holds at most so many tokens, unless one row alone is longer: long texts in windows would otherwise
-# take all memory. 64 sequences of 512 are within it, so batches of the usual sizes are not parted.
-MOST_TOKENS = 32_768
+# A part of a batch holds at most so many tokens, unless one row alone is longer and cannot be parted: long texts in
+# windows would otherwise take all memory, some 0.3 MB a token of a MiniLM and four times that of a BERT-base.
+MOST_TOKENS = {"cpu": 8_192}
+MOST_TOKENS_ELSEWHERE = 32_768
 
 
-def _parts(train: Prepared, rows: Sequence[int], parts: int) -> Iterator[Sequence[int]]:
+def most_tokens(model: Model) -> int:
+    """How many tokens of a batch are computed at once."""
+    return MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE)
+
+
+def _parts(
+    task: Task[Any, Any], train: Prepared, rows: Sequence[int], parts: int, *, most_tokens: int
+) -> Iterator[list[Encoded]]:
+    """The sequences of these rows, in parts; those of one row together, unless the loss is a sum over sequences."""
     for part in parts_of(rows, parts=parts):
-        tokens = [sum(len(sequence) for sequence in train.encoded[row]) for row in part]
-        yield from within(part, tokens, most_tokens=MOST_TOKENS)
+        units = [list(train.encoded[row]) for row in part]
+        if task.sums_sequences:
+            units = [[sequence] for unit in units for sequence in unit]
+        tokens = [sum(map(len, unit)) for unit in units]
+        for chosen in within(range(len(units)), tokens, most_tokens=most_tokens):
+            yield [sequence for index in chosen for sequence in units[index]]
 
 
 def _score(
     task: Task[Any, Any], model: Model, dev: Prepared, step: int, epoch: float, best: _Best, *, keep: bool
 ) -> Scored:
     began = time.perf_counter()
-    predictions = predict_encoded(task, model, dev.examples, dev.encoded)
+    task, predictions = predict_calibrated(task, model, dev.examples, dev.encoded)
     scores = task.scorer(dev.examples, predictions)(np.arange(len(dev)))
     main = task.main_score()
     value = scores[main]

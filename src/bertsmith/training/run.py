@@ -16,7 +16,7 @@ from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, sha256
 from bertsmith.infer import Length
-from bertsmith.infer.engine import pick_device, predict_encoded
+from bertsmith.infer.engine import pick_device, predict_calibrated
 from bertsmith.training.events import Listener, Said, nobody
 from bertsmith.training.loop import Fit, Prepared, fit
 from bertsmith.training.optim import check_layers, reinitialize_top
@@ -54,11 +54,13 @@ def fit_examples(
     # from all rows: which labels there are must not depend on which rows are held out
     task = task.learn(train_examples)
     if dev_examples is None and settings.dev_fraction:
-        train_examples, dev_examples = _held_out(train_examples, settings, listen)
+        train_examples, dev_examples = _held_out(task, train_examples, settings, listen)
     for examples in (train_examples, dev_examples or ()):
         task.check(examples)
     if dev_examples is None:
         _check_without_dev(task, settings)
+        if untuned := task.untuned():
+            listen(Said(untuned, warning=True))
     pick_device(settings.device)  # before the work that a missing one would waste
     pretrained = load_pretrained(settings.encoder)
     max_length = sequence_limit(settings.max_length, most=pretrained.max_length, name=pretrained.source.name)
@@ -82,8 +84,8 @@ def fit_examples(
         )  # fmt: skip
         if ended.stopped or dev_set is None:
             break
-        predictions = predict_encoded(task, model, dev_set.examples, dev_set.encoded)
-        collapsed = task.collapsed(dev_set.examples, predictions)
+        calibrated, predictions = predict_calibrated(task, model, dev_set.examples, dev_set.encoded)
+        collapsed = calibrated.collapsed(dev_set.examples, predictions)
         if not collapsed:
             break
         if attempt < settings.restarts:
@@ -93,10 +95,7 @@ def fit_examples(
             pretrained = load_pretrained(settings.encoder)
     evaluation = None
     if dev_set is not None and not ended.stopped:
-        calibrated = task.calibrate(dev_set.examples, predictions)
-        if calibrated is not task:
-            task = calibrated
-            predictions = predict_encoded(task, model, dev_set.examples, dev_set.encoded)
+        task = calibrated
         evaluation = score(task, dev_set.examples, predictions)
         for warning in evaluation.warnings:
             listen(Said(warning, warning=True))
@@ -185,17 +184,31 @@ def _check_reach(model: Model, settings: Settings, listen: Listener) -> None:
 
 
 def _held_out(
-    examples: Sequence[Any], settings: Settings, listen: Listener
+    task: Task[Any, Any], examples: Sequence[Any], settings: Settings, listen: Listener
 ) -> tuple[Sequence[Any], Sequence[Any] | None]:
-    """Training and dev rows out of the training rows, the same for the same seed."""
+    """Training and dev rows out of the training rows, the same for the same seed.
+
+    Rows on one source (questions on one passage) stay together, so that dev holds none that was trained on.
+    """
     count = min(round(len(examples) * settings.dev_fraction), len(examples) - 1)
     if count == 0:
         text = f"no dev given, and of {len(examples)} rows a dev_fraction of {settings.dev_fraction} is none"
         listen(Said(f"{text}: the last state is kept", warning=True))
         return examples, None
-    order = shuffled(len(examples), seed=settings.seed, epoch=-1)
-    held, rest = sorted(order[:count]), sorted(order[count:])
-    listen(Said(f"no dev given: {count:,} of {len(examples):,} rows are held out for it"))
+    groups: dict[Any, list[int]] = {}
+    for row, example in enumerate(examples):
+        groups.setdefault(task.sources(example) or row, []).append(row)
+    of_group = list(groups.values())
+    held: list[int] = []
+    for group in shuffled(len(of_group), seed=settings.seed, epoch=-1):
+        if len(held) >= count or len(held) + len(of_group[group]) == len(examples):
+            break
+        held += of_group[group]
+    if len(of_group) < 2:
+        raise DataError(f"{examples[0].place.source}: all rows are on one source, so none can be held out; give dev")
+    chosen = set(held)
+    held, rest = sorted(chosen), [row for row in range(len(examples)) if row not in chosen]
+    listen(Said(f"no dev given: {len(held):,} of {len(examples):,} rows are held out for it"))
     return [examples[row] for row in rest], [examples[row] for row in held]
 
 

@@ -1,0 +1,115 @@
+"""Long rows: a step computed in parts of its sequences, prediction in windows of rows, rows on one source together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bertsmith import infer
+from bertsmith.batching import collate
+from bertsmith.config import Settings
+from bertsmith.errors import DataError
+from bertsmith.families import families
+from bertsmith.infer import Predictor
+from bertsmith.records import Place, Row
+from bertsmith.tasks.answer import Answer
+from bertsmith.tasks.classify import Classify
+from bertsmith.tasks.tag import Tag
+from bertsmith.training import fit_examples, loop
+from bertsmith.training.events import Said, Stepped
+from tiny import TEXTS, Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from bertsmith.batching import Batch
+    from bertsmith.records import Encoded
+    from bertsmith.tasks import Task
+
+LONG = " ".join(TEXTS[:4] * 3)
+THIN = {"text": "thin", "answer_start": LONG.index("thin")}
+ROWS: dict[str, tuple[Task[Any, Any], list[dict[str, Any]]]] = {
+    "answer": (Answer(overlap=4), [{"question": "Who?", "passage": LONG, "answers": [THIN]}] * 3),
+    "tag": (Tag(overlap=4), [{"words": LONG, "tags": [str(len(word) % 3) for word in LONG.split()]}] * 3),
+    "classify": (Classify(long_texts="windows", overlap=4), [{"text": LONG, "label": label} for label in "aba"]),
+}  # fmt: skip
+
+
+@pytest.fixture
+def settings(tiny_checkpoint: Callable[[Case], Path]) -> dict[str, Any]:
+    encoder = str(tiny_checkpoint(Case(families()["bert"])))
+    return {"encoder": encoder, "max_length": 30, "dropout": 0.0, "device": "cpu", "dev_fraction": 0.0, "batch_size": 4}
+
+
+def examples_of(task: Task[Any, Any], rows: Sequence[dict[str, Any]]) -> list[Any]:
+    return [task.read(Row(row, Place("rows.jsonl", line))) for line, row in enumerate(rows, start=1)]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_step_in_parts_is_the_same_step(name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows far longer than a part may be: by sequence where the loss allows it, by row where it does not."""
+    task, rows = ROWS[name]
+    steps, sizes = list[Stepped](), list[list[int]]()
+
+    def counted(encoded: Sequence[Encoded], examples: Sequence[Any], **more: Any) -> Batch:
+        sizes[-1].append(len(encoded))
+        return collate(encoded, examples, **more)
+
+    monkeypatch.setattr(loop, "collate", counted)
+    for most in (10_000, 60):
+        monkeypatch.setattr(loop, "MOST_TOKENS", {"cpu": most})
+        sizes.append([])
+        fit_examples(
+            task, examples_of(task, rows), None, Settings(**settings, max_steps=1),
+            listen=lambda event: steps.append(event) if isinstance(event, Stepped) else None,
+        )  # fmt: skip
+    whole, parts = steps
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert parts.gradient_norm == pytest.approx(whole.gradient_norm, rel=1e-5)
+    assert parts.tokens == whole.tokens
+    (windows,) = sizes[0]
+    assert sum(sizes[1]) == windows
+    assert max(sizes[1]) <= (2 if task.sums_sequences else windows // len(rows))
+
+
+def test_rows_on_one_source_are_held_out_together(settings: dict[str, Any]) -> None:
+    passages = [f"{text} {number}" for number, text in enumerate(TEXTS)]
+    rows = [
+        {"question": question, "passage": passage, "answers": [passage.split()[0]]}
+        for passage in passages
+        for question in ("Who?", "What?", "Why?")
+    ]
+    task, said = Answer(), list[str]()
+    examples = examples_of(task, rows)
+    _, evaluation, _ = fit_examples(
+        task, examples, None, Settings(**{**settings, "dev_fraction": 0.2, "max_steps": 1}),
+        listen=lambda event: said.append(event.text) if isinstance(event, Said) else None,
+    )  # fmt: skip
+    assert evaluation is not None
+    held = {example.passage for example in evaluation.examples}
+    assert len(evaluation.examples) == 3 * len(held)
+    assert 0 < len(held) < len(passages)
+    assert any(f"{len(evaluation.examples)} of {len(rows)} rows are held out" in text for text in said)
+    with pytest.raises(DataError, match="all rows are on one source, so none can be held out; give dev"):
+        fit_examples(task, examples[:3], None, Settings(**{**settings, "dev_fraction": 0.5}))
+
+
+def test_long_texts_are_read_ahead_by_their_characters(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, rows = ROWS["tag"]
+    bundle, _, _ = fit_examples(task, examples_of(task, rows), None, Settings(**settings, max_steps=1))
+    monkeypatch.setattr(infer, "LOOK_AHEAD_CHARACTERS", 2 * len(LONG) - 10)
+    read: list[int] = []
+
+    def stream() -> Any:
+        for number in range(6):
+            read.append(number)
+            yield Row({"words": LONG.split()}, Place("stream", number))
+
+    answers = Predictor(bundle).stream(stream())
+    next(answers)
+    assert len(read) == 3, "no more rows than the characters allow"
+    assert len(list(answers)) == 5
