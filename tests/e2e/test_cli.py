@@ -657,10 +657,19 @@ def test_answers_as_conll_and_as_squads_file(roomy_encoder: Path) -> None:
         if to == "squad":
             assert json.loads(written) == {record["id"]: record["answer"] for record in records}
             continue
+        tagged = records
+        Path("dev.txt").write_bytes(dev.read_bytes())
         sentences = [block.split("\n") for block in written.strip().split("\n\n")]
         assert [[line.split("\t") for line in lines] for lines in sentences] == [
             [list(pair) for pair in zip(record["words"], record["tags"], strict=True)] for record in records
         ]
+    as_text = succeed("predict", "tag", "dev.txt").records
+    assert [record["words"] for record in as_text] == [record["words"] for record in tagged]
+    refused = bertsmith("predict", "tag", "Ida sings.", "Ola, too.")
+    assert (refused.code, "two texts are given, and a tag model answers for one" in refused.err) == (2, True)
+    assert succeed("predict", "tag", "Ida sings.", "--scheme", "iob1").record["words"] == ["Ida", "sings", "."]
+    refused = bertsmith("predict", "tag", "Ida sings.", "--scheme", "bioes")
+    assert (refused.code, "labels must be those of the scheme BIOES, got ('O'," in refused.err) == (2, True)
     refused = bertsmith("predict", "answer", "Who?", "Ida.", "--to", "conll")
     assert (refused.code, "writes a tag for each word, and this model gives none" in refused.err) == (2, True)
     refused = bertsmith("predict", "answer", "Who?", "Ida.", "--to", "squad")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -195,6 +197,14 @@ def test_comments_that_have_as_many_columns_by_chance(tmp_path: Path) -> None:
     assert sentences(read(path)) == [[("EU", "I-ORG")], [("#", "O")]]
 
 
+def test_metadata_of_conllu_between_two_columns(tmp_path: Path) -> None:
+    comments = "# newdoc\n# newpar\n# sent_id 7\n# text EU\n"
+    assert sentences(read(written(tmp_path, f"{comments}EU B-ORG\n\n# newpar\n# newdocs\n# O\n"))) == [
+        [("EU", "B-ORG")],
+        [("#", "newdocs"), ("#", "O")],
+    ]
+
+
 def test_words_that_are_numbered(tmp_path: Path) -> None:
     germeval = "#\thttp://a.de [2009-10-17]\n1\tIm\tO\tO\n2\tBahnhof\tB-LOC\tB-X\n\n#\tb.de\n1\t#\tO\tO\n"
     rows = read(written(tmp_path, germeval))
@@ -327,10 +337,86 @@ def test_tables_stay_tables(tmp_path: Path, content: str) -> None:
     assert read(written(tmp_path, content, "a.txt")).table.note == "header on line 1, tab-separated, no quoting"
 
 
-def test_files_of_words_are_only_looked_for_to_train_on_tags(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ["the\tO\ndog\tB-X\n\nIt\tO\n", "the DT\ndog NN\n\nIt PR\n", CONLL_2003, "# newdoc\na b-x\n\nb o\n"]
+)
+def test_files_of_words_are_known_to_predict_as_well(tmp_path: Path, content: str) -> None:
+    for name in ("a.txt", "a.tsv"):
+        path = written(tmp_path, content, name)
+        assert read(path, training=False).table.note == read(path, options=CONLL).table.note
+        assert all(row.values.keys() == {"words"} for row in read(path, training=False))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["Hello world\n\nGood morning\n", "go on\nstop it\n\nNo way!\n", "Go on\n\n東京 塔\n", "Go home.\n\nMr. X\n"],
+)
+def test_texts_of_two_words_stay_texts_to_predict(tmp_path: Path, content: str) -> None:
+    assert read(written(tmp_path, content, "a.txt"), training=False).table.note == "one text a line"
+
+
+def on_standard_input(monkeypatch: pytest.MonkeyPatch, content: str) -> Rows:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    return open_rows("-", TAG, training=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("EU\tB-ORG\nrejects\tO\n\nIt\tO\n", [["EU", "rejects"], ["It"]]),
+        ("\n# sent_id = 7\nEU\tB-ORG\n", [["EU"]]),
+        ("-DOCSTART- O\n\nEU B-ORG\n", [["EU"]]),
+        ("# newdoc\nEU B-ORG\n", [["EU"]]),
+        ("# newdoc\n1\tEU\teu\tPROPN" + "\t_" * 6 + "\n", [["EU"]]),
+    ],
+    ids=str,
+)
+def test_words_on_standard_input(monkeypatch: pytest.MonkeyPatch, content: str, words: list[list[str]]) -> None:
+    assert [row.values for row in on_standard_input(monkeypatch, content)] == [{"words": each} for each in words]
+
+
+def test_texts_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = on_standard_input(monkeypatch, "# heading\nEU rejects\n\n\tindented\nEU\tB-ORG\n")
+    found = iter(rows)
+    assert [next(found).values["text"] for _ in range(4)] == ["# heading", "EU rejects", "", "\tindented"]
+    with pytest.raises(DataError, match=r"^<stdin>:5: a tab parts columns, .* give --format conll, for texts"):
+        next(found)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"EU\tB-ORG\n")))
+    rows = open_rows("-", TAG, training=False, options=ReadOptions(format="lines"))
+    assert [row.values["text"] for row in rows] == ["EU\tB-ORG"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(("lines", "values"), [("EU rejects\n", {"text": "EU rejects"}), ("# a\n", {"text": "# a"}),
+                                               ("EU\tO\n\n", {"words": ["EU"]})])  # fmt: skip
+def test_a_pipe_is_answered_before_more_comes(tmp_path: Path, lines: str, values: dict[str, Any]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    answered = threading.Event()
+
+    def write() -> None:
+        with pipe.open("w") as stream:
+            stream.write(lines)
+            stream.flush()
+            assert answered.wait(60)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    found: list[Any] = []
+
+    def read_one() -> None:
+        found.append(next(iter(open_rows(pipe, TAG, training=False))))
+
+    reader = threading.Thread(target=read_one, daemon=True)
+    reader.start()
+    reader.join(30)
+    assert [row.values for row in found] == [values]
+    answered.set()
+    writer.join()
+
+
+def test_files_of_words_are_only_looked_for_by_taggers(tmp_path: Path) -> None:
     path = written(tmp_path, "the DT\ndog NN\n\nIt PR\n", "a.txt")
-    assert read(path).table.note == "CoNLL, one word a line, 2 columns, blank-separated"
-    assert read(path, training=False).table.note == "one text a line"
     assert open_rows(path, [Input("text", ("text",))]).table.note == "one text a line"
     path = written(tmp_path, "words\ttags\n\nthe\tDT\n", "a.tsv")
     assert read(path, options=ReadOptions(header=True)).table.note.startswith("header on line 1")

@@ -9,6 +9,7 @@ import pytest
 from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import DataError
 from bertsmith.records import Input
+from token_inputs import ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,13 @@ def test_one_tab_parts_the_texts_of_a_pair(tmp_path: Path) -> None:
 def test_a_text_file_with_a_tab_in_its_first_line_is_tsv(tmp_path: Path) -> None:
     content = 'sentence\tsentence2\n"a\tb\n'
     assert read(tmp_path, content, PAIR, ReadOptions()) == [{"text": '"a', "text_b": "b"}]
+
+
+def test_the_texts_of_a_line_are_those_that_the_task_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("Who?\tIda sings.\n")
+    rows = open_rows(path, ANSWER, texts=("question", "passage"), training=False, options=LINES)
+    assert [row.values for row in rows] == [{"question": "Who?", "passage": "Ida sings."}]
 
 
 @pytest.mark.parametrize(("line", "tabs"), [("a", 0), ("a\tb\tc", 2)])

@@ -185,7 +185,8 @@ GOOD = {"question": "What?", "id": "a", "answers": []}
         ),
         ("", ": holds no rows"),
         (" \n", ": holds no rows"),
-        ({"data": []}, ": there is no column for answers (looked for 'answers', 'answer'); columns are 1 'question',"),
+        ({"data": []}, ": holds no rows"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": []}]}]}, ": holds no rows"),
         (
             [{"text": "a", "label": 1}, {"text": "b", "label": 1}],
             (
@@ -261,8 +262,24 @@ def test_broken_files(tmp_path: Path, document: Any, said: str) -> None:
     assert error_of(written(tmp_path, document)).startswith(said)
 
 
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, indent: int | None) -> None:
+    for document in (squad({**GOOD}), {"data": squad({**GOOD})["data"]}):
+        raw = json.dumps(document, indent=indent).encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        rows = open_rows("-", ANSWER, training=False)
+        assert rows.table.note == "SQuAD JSON"
+        assert len(list(rows)) == 1
+
+
+def test_standard_input_of_objects_is_not_taken_for_squad(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"question": 'What is "data":', "context": "a", "data": 3}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(row).encode())))
+    assert open_rows("-", ANSWER, training=False).table.note == "one JSON object a line"
+
+
 def test_no_questions_are_no_rows(tmp_path: Path) -> None:
-    assert error_of(written(tmp_path, {"data": []}), training=False) == ": holds no rows (SQuAD JSON)"
+    assert error_of(written(tmp_path, {"data": []}), training=False) == ": holds no rows"
 
 
 def test_a_column_that_a_question_lacks(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_words_as_prodigy_writes_them() -> None:
     assert example.word_spans.tolist() == [[0, 3], [4, 5], [5, 9], [9, 10], [11, 12]]
     assert example.target == ("B-PER", "O", "O", "O", "O")
     assert not example.from_text
-    in_cells = {name: value if name == "text" else json.dumps(value) for name, value in PRODIGY.items()}
+    in_cells: dict[str, Any] = {name: value if name == "text" else json.dumps(value) for name, value in PRODIGY.items()}
     assert read(**in_cells) == example
     # without offsets, or without a text for them, words are words
     bare = [{"text": word["text"]} for word in PRODIGY["words"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
@@ -15,6 +16,7 @@ import bertsmith
 from bertsmith import BertAnswerer, BertTagger
 from bertsmith.config import Settings
 from bertsmith.errors import DataError, SettingsError
+from bertsmith.estimators.base import plain
 from bertsmith.families import families
 from bertsmith.tasks.answer import Answer
 from bertsmith.tasks.tag import Tag
@@ -74,6 +76,20 @@ def test_words_and_their_tags(small: dict[str, Any], tmp_path: Path) -> None:
     assert list(bertsmith.load(tmp_path / "saved").predict([["The", "film"]])[0].tags) == TAGS[0]
 
 
+def test_values_of_numpy_are_those_of_python(small: dict[str, Any]) -> None:
+    """As the columns of a frame hold them that was read from Parquet: arrays of arrays."""
+    few = {**small, "max_steps": 1}
+    words, tags = (np.empty(len(column), dtype=object) for column in (SENTENCES, TAGS))
+    words[:], tags[:] = [np.array(each) for each in SENTENCES], [np.array(each, dtype=object) for each in TAGS]
+    model = BertTagger(**few).fit(words, tags)
+    assert [len(tags) for tags in model.predict([*words])] == [len(tags) for tags in TAGS]
+    spans = [[(np.int64(start), np.int32(stop), np.str_(kind)) for start, stop, kind in each] for each in ENTITIES]
+    BertTagger(**few).fit(ENTITY_TEXTS, spans)
+    answers = [(a[0], np.int64(a[1])) if isinstance(a, tuple) else a for a in ANSWERS]
+    BertAnswerer(**few, no_answer_threshold=0.0).fit(np.array(QUESTIONS, dtype=object), answers)
+    assert plain([np.array([np.float32(0.5), "a"], dtype=object), (np.int8(1),)]) == [[0.5, "a"], (1,)]
+
+
 def test_texts_and_their_entities(small: dict[str, Any]) -> None:
     model = BertTagger(**small).fit(ENTITY_TEXTS, ENTITIES)
     assert model.predict_entities(ENTITY_TEXTS) == ENTITIES
@@ -82,7 +98,7 @@ def test_texts_and_their_entities(small: dict[str, Any]) -> None:
 
 
 def test_questions_and_their_answers(small: dict[str, Any]) -> None:
-    model = BertAnswerer(**{**small, "max_steps": 120}).fit(QUESTIONS, ANSWERS)
+    model = BertAnswerer(**{**small, "max_steps": 120}, no_answer_threshold=0.0).fit(QUESTIONS, ANSWERS)
     assert list(model.predict(QUESTIONS)) == ["film", "jokes", "critic", ""]
     found = [
         None if span is None else passage[slice(*span)]
@@ -95,7 +111,7 @@ def test_questions_and_their_answers(small: dict[str, Any]) -> None:
 def test_cross_validation_and_grid_search(small: dict[str, Any]) -> None:
     few = {**small, "max_steps": 2}
     assert len(cross_val_score(BertTagger(**few), SENTENCES, TAGS, cv=2)) == 2
-    assert len(cross_val_score(BertAnswerer(**few), QUESTIONS * 2, ANSWERS * 2, cv=2)) == 2
+    assert len(cross_val_score(BertAnswerer(**few, no_answer_threshold=0.0), QUESTIONS * 2, ANSWERS * 2, cv=2)) == 2
     search = GridSearchCV(BertTagger(**few), {"pieces": ["first", "mean"]}, cv=2).fit(SENTENCES, TAGS)
     assert search.best_params_["pieces"] in ("first", "mean")
     assert clone(search.best_estimator_).get_params() == search.best_estimator_.get_params()

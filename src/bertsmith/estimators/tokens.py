@@ -18,7 +18,7 @@ from bertsmith.tasks.answer import Answer
 from bertsmith.tasks.tag import Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -133,14 +133,20 @@ def _sentences(X: Any) -> list[Row]:
     return rows
 
 
-def _tagged(X: Any, y: Any) -> list[Row]:
-    rows, targets = _sentences(X), items_of("y", y)
+def _paired(rows: Sequence[Row], y: Any) -> Iterator[tuple[Row, Any, Place]]:
+    """Rows with their targets, and the places of these. Raises ValueError if there are not as many."""
+    targets = items_of("y", y)
     check_consistent_length(rows, targets)
+    places = (Place(f"y[{number}]") for number in range(len(rows)))
+    return zip(rows, targets, places, strict=True)
+
+
+def _tagged(X: Any, y: Any) -> list[Row]:
     tagged = []
-    for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
+    for row, target, place in _paired(_sentences(X), y):
         if not isinstance(target, list | tuple):
             wanted = "a list of tags" if "words" in row.values else "a list of (start, stop, label)"
-            raise DataError(f"must be {wanted}, got {reprlib.repr(target)}", place=Place(f"y[{number}]"))
+            raise DataError(f"must be {wanted}, got {reprlib.repr(target)}", place=place)
         name = "tags" if "words" in row.values else "spans"
         tagged.append(Row({**row.values, name: list(target)}, row.place))
     return tagged
@@ -159,10 +165,8 @@ def _questions(X: Any) -> list[Row]:
 
 
 def _answered(X: Any, y: Any) -> list[Row]:
-    rows, targets = _questions(X), items_of("y", y)
-    check_consistent_length(rows, targets)
     answered = []
-    for number, (row, target) in enumerate(zip(rows, targets, strict=True)):
+    for row, target, place in _paired(_questions(X), y):
         match target:
             case None:
                 answers: list[Any] = []
@@ -172,6 +176,6 @@ def _answered(X: Any, y: Any) -> list[Row]:
                 answers = [{"text": text, "answer_start": start}]
             case _:
                 message = f"must be a text, a text with its start, or None, got {reprlib.repr(target)}"
-                raise DataError(message, place=Place(f"y[{number}]"))
+                raise DataError(message, place=place)
         answered.append(Row({**row.values, "answers": answers}, row.place))
     return answered
