@@ -204,7 +204,7 @@ ROWS: Mapping[str, Sample] = {
         ),
         options={"pieces": "last"},
         odd={"text": ["a"]},
-        steps=120,
+        steps=200,
         everywhere=True,
     ),
     "regress, pairs in windows": Sample(

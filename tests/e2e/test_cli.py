@@ -651,7 +651,9 @@ def test_answers_as_conll_and_as_squads_file(roomy_encoder: Path) -> None:
     for task, suffix, to in (("tag", "conll", "conll"), ("answer", "json", "squad")):
         dev = samples / task / f"dev.{suffix}"
         flags = ("--max-steps", "2", "--dev-fraction", "0", "--device", "cpu", "--threads", "1")
-        succeed("train", task, "--train", dev, "--out", task, "--encoder", roomy_encoder, *flags)
+        shown = succeed("train", task, "--train", dev, "--out", task, "--encoder", roomy_encoder, *flags).out
+        asked = '"text"' if task == "tag" else '"question" "passage"'
+        assert f"try: bertsmith predict {task} {asked}" in shown
         written = succeed("predict", task, dev, "--to", to).out
         records = succeed("predict", task, dev).records
         if to == "squad":

@@ -256,7 +256,7 @@ def test_a_cell_of_a_table_may_hold_json() -> None:
     )
     assert read(answers='["Zoë"]').target == (Gold("Zoë", ZOE),)
     for broken in ("[" * 100_000, "[" + "1" * 5000 + "]", "[1"):
-        with pytest.raises(DataError, match="is not in the passage"):
+        with pytest.raises(DataError, match="begin like JSON, but are neither that nor a text of the passage"):
             read(answers=broken)
 
 

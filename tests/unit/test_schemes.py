@@ -191,7 +191,6 @@ def test_a_scheme_is_told_by_its_own_sentences(scheme: Scheme, data: Any) -> Non
             assert schemes.entities_conlleval(tags) == schemes.entities(tags, scheme)
 
 
-@settings(max_examples=300)
 @given(st.lists(st.lists(st.sampled_from(["O", *(f"{prefix}-{kind}" for prefix in "BIESLU" for kind in "XY")]))))
 def test_the_scheme_is_that_with_fewest_broken_tags(sentences: list[list[str]]) -> None:
     found = schemes.detect(sentences)

@@ -108,7 +108,10 @@ def train(
         show.show_evaluation(console, result.evaluation, title="dev")
     console.print(f"saved {result.folder}", markup=False)
     if not quiet:
-        console.print(f'try: bertsmith predict {result.folder} "…"', markup=False)
+        trained = result.bundle.task
+        needed = {each.name for each in trained.wanted_inputs() if each.required}
+        texts = " ".join(f'"{name}"' for name in trained.asked if name in needed)
+        console.print(f"try: bertsmith predict {result.folder} {texts}", markup=False)
 
 
 def _of_stopped_run(out: Path) -> dict[str, Any]:

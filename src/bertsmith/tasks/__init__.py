@@ -189,6 +189,10 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
         """A prediction as this task, calibrated since it was made, would have decided it."""
         return prediction
 
+    def tuned(self) -> str | None:
+        """What to say of what `calibrate` tuned; None if it tunes nothing."""
+        return None
+
     def untuned(self) -> str | None:
         """What to say if there are no dev rows for `calibrate`; None if nothing waits for them."""
         return None

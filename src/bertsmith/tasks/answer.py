@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -408,6 +407,11 @@ class Answer(Task[QuestionExample, Answered]):
     def decide(self, prediction: Answered) -> Answered:
         return replace(prediction, answered=self._answers(prediction.candidates, prediction.margin))
 
+    def tuned(self) -> str | None:
+        if not self.may_be_unanswerable or self.no_answer_threshold is not None:
+            return None
+        return f"no answer is given where it outscores the best one by more than {self.threshold:.3f}"
+
     def untuned(self) -> str | None:
         if not self.may_be_unanswerable or self.no_answer_threshold is not None:
             return None
@@ -586,8 +590,12 @@ def _read_golds(row: Row, passage: str) -> tuple[Gold, ...]:
     """Answers in any of the forms in use: SQuAD's list of objects, its columns (a table of lists), texts alone."""
     value = row.values.get("answers", [])
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):  # a cell of a table
-        with suppress(ValueError, RecursionError):
+        try:
             value = json.loads(value)
+        except (ValueError, RecursionError):  # an answer may begin with a bracket, if the passage has it so
+            if value not in passage:
+                message = f"answers {_clipped(value)} begin like JSON, but are neither that nor a text of the passage"
+                raise DataError(message, place=row.place) from None
     if isinstance(value, dict):
         texts, starts = value.get("text"), value.get("answer_start", value.get("start"))
         if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):

@@ -96,6 +96,8 @@ def fit_examples(
     evaluation = None
     if dev_set is not None and not ended.stopped:
         task = calibrated
+        if tuned := task.tuned():
+            listen(Said(f"tuned on dev: {tuned}"))
         evaluation = score(task, dev_set.examples, predictions)
         for warning in evaluation.warnings:
             listen(Said(warning, warning=True))
