@@ -156,7 +156,9 @@ def _opened(
     result: Reading,
 ) -> Rows:
     try:
-        return open_rows(path, task.wanted_inputs(), columns=columns, preferred=preferred, options=reading)
+        return open_rows(
+            path, task.wanted_inputs(), columns=columns, preferred=preferred, texts=task.asked, options=reading
+        )
     except DataError as error:
         if preferred is None:
             raise
@@ -164,7 +166,13 @@ def _opened(
         known = {name: column for name, column in columns.items() if name not in targets}
         try:
             rows = open_rows(
-                path, task.wanted_inputs(), columns=known, preferred=preferred, training=False, options=reading
+                path,
+                task.wanted_inputs(),
+                columns=known,
+                preferred=preferred,
+                texts=task.asked,
+                training=False,
+                options=reading,
             )
         except DataError:
             raise error from None
