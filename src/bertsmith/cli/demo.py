@@ -63,7 +63,7 @@ SAMPLES = (
         task="tag",
         about="sentences of the news → the persons, organisations, places and events they name",
         suffix="conll",
-        settings={"epochs": 8.0, "learning_rate": 3e-4, "batch_size": 16, "evals_per_epoch": 1, "max_length": 96},
+        settings={"epochs": 6.0, "learning_rate": 3e-4, "batch_size": 16, "evals_per_epoch": 1, "max_length": 96},
         questions=(
             "Ida Holm of the Norrland Institute flew to Oslo on Tuesday.",
             "Bremen beat Lyon in the final of the Harbour Cup.",
@@ -73,7 +73,7 @@ SAMPLES = (
         task="answer",
         about="a question and a passage → where the passage answers it",
         suffix="json",
-        settings={"epochs": 3.0, "learning_rate": 2e-4, "batch_size": 8, "evals_per_epoch": 1, "max_length": 256},
+        settings={"epochs": 2.0, "learning_rate": 2e-4, "batch_size": 8, "evals_per_epoch": 1, "max_length": 256},
         questions=(
             (
                 "Who keeps the lighthouse now?",
