@@ -291,6 +291,53 @@ class Tokenizer:
             )
         return windows
 
+    def pieces(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """The ids of each text's pieces, with no special tokens around them and nothing cut.
+
+        Raises: InputError for a text that is no valid Unicode; the message says which.
+        """
+        return (pieces.ids for pieces in self._pieces(texts, "text", spans=False))
+
+    def frame(self, pieces: NDArray[np.integer[Any]], pieces_b: NDArray[np.integer[Any]] | None = None) -> Encoded:
+        """The sequence of these pieces, or of two texts' pieces, with the special tokens around them."""
+        frame = self._single if pieces_b is None else self._pair
+        first, last = (_NOTHING, pieces) if pieces_b is None else (_Pieces(pieces.tolist(), None), pieces_b)
+        return frame.around(first, _Pieces(last.tolist(), None), owner=0, cut=0, spans=False)
+
+    @property
+    def separator_id(self) -> int:
+        """The last token around a text, which ends it: ``[SEP]``, ``</s>``."""
+        return [*self._single.before, *self._single.after][-1]
+
+    def written(self, piece_id: int) -> str:
+        """A piece as it is read in a text, without the blank that may belong to it; ``##ing`` where it continues a
+        word."""
+        text: str = self._raw.decode([piece_id], skip_special_tokens=False)
+        return text.strip()
+
+    def mask(self) -> str:
+        """How a masked word is written in a text. Raises CheckpointError if the vocabulary has no such token."""
+        if self.mask_id is None:
+            raise CheckpointError("the tokenizer has no mask token, which masked words need")
+        return str(self._raw.id_to_token(self.mask_id))
+
+    @functools.cached_property
+    def continues(self) -> NDArray[np.bool_]:
+        """bool [vocab_size]: whether a piece goes on with the word of the piece before it."""
+        vocab = self._raw.get_vocab()
+        continues_V = np.zeros(self.vocab_size, dtype=bool)
+        prefix = getattr(self._raw.model, "continuing_subword_prefix", None)
+        if isinstance(self._raw.model, models.WordPiece) and prefix:
+            continues_V[[index for piece, index in vocab.items() if piece.startswith(prefix)]] = True
+            return continues_V
+        # byte-level BPE and SentencePiece mark the pieces that begin a word, by the blank before it
+        blank = next((mark for mark in ("▁", "Ġ") if any(piece.startswith(mark) for piece in vocab)), None)
+        if blank is not None:
+            inside = [index for piece, index in vocab.items() if not piece.startswith(blank)]
+            continues_V[inside] = True
+            continues_V[sorted(self.special_ids)] = False
+        return continues_V
+
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json, vocab.txt if there was one.
 

@@ -131,7 +131,7 @@ def test_empty_files_hold_no_rows(tmp_path: Path, name: str) -> None:
 
 def test_unknown_suffixes(tmp_path: Path) -> None:
     known = (
-        "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .conll .bio .iob .iob2 .bioes .conllu .json .txt"
+        "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .conll .bio .iob .iob2 .bioes .bmes .conllu .json .txt"
         ", all but .parquet also with .gz"
     )
     formats = "else give --format csv, tsv, jsonl, parquet, conll, conllu, squad, lines"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import gzip
 import io
 import itertools
@@ -34,18 +35,26 @@ def without_end(line: str) -> str:
     return line[:-2] if line.endswith("\r\n") else line.removesuffix("\n")
 
 
+class LongLineError(ValueError):
+    """A line has more characters than it may have."""
+
+
 class Source:
     """The lines of one file. They end at ``\\n`` only: U+2028, ``\\x0b``, ``\\x85`` stand inside real texts.
 
     A file is opened anew for each reading. Standard input (the path ``-``) and pipes can be read only `once`.
     """
 
-    def __init__(self, path: Path | str, *, encoding: str = "utf-8") -> None:
-        """Raises: DataError where there is no such file, or where it is a folder."""
+    def __init__(self, path: Path | str, *, encoding: str = "utf-8", most_characters: int | None = None) -> None:
+        """most_characters: of a line; a longer one is an error, found without reading all of it into memory.
+
+        Raises: DataError where there is no such file, or where it is a folder.
+        """
         self.path = Path(path)
         self.standard_input = str(path) == "-"
         self.name = "<stdin>" if self.standard_input else str(path)
         self.encoding = encoding
+        self.most_characters = most_characters
         if not self.standard_input:
             _check_exists(self.path)
         self.once = self.standard_input or not self.path.is_file()
@@ -69,7 +78,8 @@ class Source:
     def lines(self) -> Iterator[str]:
         """All lines with their line ends, a byte order mark taken off.
 
-        Raises: DataError for a line that cannot be decoded, a damaged gzip file, a pipe read a second time.
+        Raises: DataError for a line that cannot be decoded or is too long, a damaged gzip file, a pipe read a second
+        time.
         """
         if not self.once:
             return self._decoded()
@@ -89,10 +99,13 @@ class Source:
         number = 0
         try:
             with self._open() as stream:
-                for number, line in enumerate(_decode(stream, self.encoding), 1):
+                for number, line in enumerate(_decode(stream, self.encoding, self.most_characters), 1):
                     yield line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeDecodeError as error:
             raise self._undecodable(error, number + 1) from None
+        except LongLineError:
+            message = f"a line of more than {self.most_characters:,} characters; end lines with \\n"
+            raise DataError(message, place=self.place(number + 1)) from None
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             message = f"not a whole gzip file: {error} (after {number} lines); fetch or compress it again"
             raise DataError(message, place=self.place()) from error
@@ -129,21 +142,41 @@ def _ends_lines_with_one_byte(encoding: str) -> bool:
     return "\n".encode(encoding) == b"\n"
 
 
-def _decode(stream: IO[bytes], encoding: str) -> Iterator[str]:
+def _decode(stream: IO[bytes], encoding: str, most_characters: int | None) -> Iterator[str]:
+    """The lines with their line ends. Raises LongLineError for one of more than `most_characters`."""
     if _ends_lines_with_one_byte(encoding):
         # Line by line, so that a bad byte has a line number.
-        for line in stream:
-            yield line.decode(encoding)
+        for line in _byte_lines(stream, most_characters):
+            yield _within(line.decode(encoding), most_characters)
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     rest = ""
     while block := stream.read(_BLOCK):
         *lines, rest = (rest + decoder.decode(block)).split("\n")
         for text in lines:
-            yield text + "\n"
+            yield _within(text + "\n", most_characters)
+        _within(rest, most_characters)
     rest += decoder.decode(b"", final=True)
     if rest:
         yield rest
+
+
+def _byte_lines(stream: IO[bytes], most_characters: int | None) -> Iterator[bytes]:
+    """The lines of an encoding of at most four bytes a character. Of one that surely is too long, no more is read."""
+    if most_characters is None:
+        yield from stream
+        return
+    most_bytes = 4 * most_characters + len("\r\n")
+    for line in iter(functools.partial(stream.readline, most_bytes + 1), b""):
+        if len(line) > most_bytes:
+            raise LongLineError
+        yield line
+
+
+def _within(line: str, most_characters: int | None) -> str:
+    if most_characters is not None and len(line) > most_characters and len(without_end(line)) > most_characters:
+        raise LongLineError
+    return line
 
 
 def _check_exists(path: Path) -> None:
