@@ -114,7 +114,7 @@ def model_of(task: Task[Any, Any], *, seed: int = 0, dropout: float | None = Non
 def prepared(task: Task[Any, Any], examples: Sequence[TextExample[Any]], *, max_length: int = 48) -> Prepared:
     """Examples with their sequences."""
     tokenizer = load_pretrained(tiny_bert()).tokenizer
-    return Prepared(examples, task.encode(examples, tokenizer, max_length=max_length))
+    return Prepared.of(examples, task.encode(examples, tokenizer, max_length=max_length))
 
 
 def weights(model: Model) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tokenizers
 import torch
-from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModel
 
 from bertsmith.bundle import Bundle, new_model
@@ -133,14 +133,17 @@ def _trained(kind: str) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
         raw = tokenizers.Tokenizer(models.WordPiece(unk_token=names["unk"]))
         raw.normalizer = normalizers.BertNormalizer()
         raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        raw.decoder = decoders.WordPiece()
         trainer = trainers.WordPieceTrainer(**shared)
     elif kind == "byte-level":
         raw = tokenizers.Tokenizer(models.BPE())
         raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        raw.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **shared)
     else:
         raw = tokenizers.Tokenizer(models.Unigram())
         raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+        raw.decoder = decoders.Metaspace()
         trainer = trainers.UnigramTrainer(unk_token=names["unk"], **shared)
     raw.train_from_iterator([*TEXTS, *(text for pair in PAIRS for text in pair)] * 3, trainer)
     cls, sep = names["cls"], names["sep"]

@@ -2,6 +2,8 @@
 
 from bertsmith import tasks
 from bertsmith.config import PRESETS, Settings
+from bertsmith.corpus.settings import PRESETS as CORPUS_PRESETS
+from bertsmith.corpus.settings import CorpusSettings, NewEncoder
 
 
 def page() -> str:
@@ -27,6 +29,16 @@ def page() -> str:
     lines += [
         f"- `{name}`: {', '.join(f'`{key} = {value}`' for key, value in values.items())}"
         for name, values in PRESETS.items()
+    ]
+    lines += ["", "## Corpora: `adapt` and `pretrain`", "", "What they have beside the settings of every run.", ""]
+    lines += ["| name | default | what it is |", "| --- | --- | --- |"]
+    lines += [_line(name, field) for name, field in CorpusSettings.model_fields.items()]
+    lines += ["", "Of `pretrain` alone:", "", "| name | default | what it is |", "| --- | --- | --- |"]
+    lines += [_line(name, field) for name, field in NewEncoder.model_fields.items()]
+    lines += ["", "Presets of `adapt`:", ""]
+    lines += [
+        f"- `{name}`: {', '.join(f'`{key} = {value}`' for key, value in values.items())}"
+        for name, values in CORPUS_PRESETS.items()
     ]
     return "\n".join(lines) + "\n"
 

@@ -20,15 +20,28 @@ if TYPE_CHECKING:
     from bertsmith.api import Run, evaluate, load, train
     from bertsmith.checks import CheckReport, check
     from bertsmith.config import Settings
+    from bertsmith.corpus.settings import CorpusSettings, NewEncoder
     from bertsmith.errors import BertsmithError, InputError, TrainingError
     from bertsmith.estimators import BertAnswerer, BertClassifier, BertRegressor, BertTagger
     from bertsmith.infer import Predictor
+    from bertsmith.infer.language import (
+        Coherence,
+        TextScore,
+        coherence,
+        fill,
+        next_sentence,
+        pseudo_log_likelihood,
+    )
+    from bertsmith.pretraining import Adapted, adapt, pretrain
     from bertsmith.tasks.answer import Answer
     from bertsmith.tasks.classify import Classify
+    from bertsmith.tasks.mlm import Mlm
+    from bertsmith.tasks.nsp import Nsp
     from bertsmith.tasks.regress import Regress
     from bertsmith.tasks.tag import Tag
 
 _MODULE_OF = {
+    "Adapted": "pretraining",
     "Answer": "tasks.answer",
     "BertAnswerer": "estimators",
     "BertClassifier": "estimators",
@@ -37,20 +50,33 @@ _MODULE_OF = {
     "BertsmithError": "errors",
     "CheckReport": "checks",
     "Classify": "tasks.classify",
+    "Coherence": "infer.language",
+    "CorpusSettings": "corpus.settings",
     "InputError": "errors",
+    "Mlm": "tasks.mlm",
+    "NewEncoder": "corpus.settings",
+    "Nsp": "tasks.nsp",
     "Predictor": "infer",
     "Regress": "tasks.regress",
     "Run": "api",
     "Settings": "config",
     "Tag": "tasks.tag",
+    "TextScore": "infer.language",
     "TrainingError": "errors",
+    "adapt": "pretraining",
     "check": "checks",
+    "coherence": "infer.language",
     "evaluate": "api",
+    "fill": "infer.language",
     "load": "api",
+    "next_sentence": "infer.language",
+    "pretrain": "pretraining",
+    "pseudo_log_likelihood": "infer.language",
     "train": "api",
 }
 
 __all__ = [
+    "Adapted",
     "Answer",
     "BertAnswerer",
     "BertClassifier",
@@ -59,17 +85,29 @@ __all__ = [
     "BertsmithError",
     "CheckReport",
     "Classify",
+    "Coherence",
+    "CorpusSettings",
     "InputError",
+    "Mlm",
+    "NewEncoder",
+    "Nsp",
     "Predictor",
     "Regress",
     "Run",
     "Settings",
     "Tag",
+    "TextScore",
     "TrainingError",
     "__version__",
+    "adapt",
     "check",
+    "coherence",
     "evaluate",
+    "fill",
     "load",
+    "next_sentence",
+    "pretrain",
+    "pseudo_log_likelihood",
     "train",
 ]
 

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from bertsmith import tasks
-from bertsmith.bundle import Bundle, check_replaceable
+from bertsmith.bundle import Bundle
 from bertsmith.checks import before_training
 from bertsmith.config import Settings, write_toml
 from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import (
-    BundleError,
     SettingsError,
     TrainingError,
     listed,
     nearest,
 )
 from bertsmith.evaluation import Evaluation, score
-from bertsmith.files import move_folder, sha256, write_text
+from bertsmith.files import sha256
 from bertsmith.infer import Predictor
 from bertsmith.infer.engine import pick_device
+from bertsmith.pretraining import ADAPTED, adapt_to_texts
 from bertsmith.records import Input
 from bertsmith.strict import checked
-from bertsmith.training.events import Event, Listener, MetricsFile, Predicted, Said, TensorBoardFile, nobody
-from bertsmith.training.run import fit_examples, say_lengths
-from bertsmith.training.state import read_position
+from bertsmith.training.events import Listener, Predicted, Said, nobody
+from bertsmith.training.folder import RunFolder
+from bertsmith.training.run import fit_examples, say_lengths, threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from bertsmith.data import Rows
     from bertsmith.tasks import Task
     from bertsmith.training import Fit
-
-STATE = "state.safetensors"
-METRICS = "metrics.jsonl"
-RUN = "run.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +89,9 @@ def train(
         task = tasks.task_class(task)()
     if settings.train is None:
         raise SettingsError("'train' is missing: the file of rows to learn from, as in --train train.csv")
-    if settings.out is None:
-        raise SettingsError("'out' is missing: the folder for the trained model, as in --out runs/mine")
-    out = settings.out
-    if out.name in ("", ".."):
-        raise SettingsError(f"out must be a folder's name, got {str(out)!r}")
-    partial = out.with_name(f"{out.name}.partial")
-    _check_out(out, partial, resume=resume, overwrite=settings.overwrite)
+    folder = RunFolder.of(settings.out, resume=resume, overwrite=settings.overwrite)
 
-    with _threads(settings.threads):
+    with threads(settings.threads):
         train_examples, reading = read_examples(task, settings.train, settings.columns, settings.reading)
         listen(Said(reading.describe()))
         columns = {choice.input: choice.column for choice in reading.choices}
@@ -116,40 +102,43 @@ def train(
             )
             listen(Said(dev_reading.describe()))
         _say_what_may_spoil(task, settings, train_examples, dev_examples, listen)
-        if not resume and partial.exists():  # only now that the files are known to be readable
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True, exist_ok=True)
-        if (partial / STATE).exists():
-            position = read_position(partial / STATE)
-            MetricsFile.cut_after(partial / METRICS, attempt=position.attempt, step=position.step)
-        else:  # a new run, or one that was killed before it saved anything
-            (partial / METRICS).unlink(missing_ok=True)
-            write_text(partial / RUN, write_toml(task, settings))
-        try:
-            with _listening(partial, settings, listen) as everyone:
-                bundle, evaluation, ended = fit_examples(
-                    task,
-                    train_examples,
-                    dev_examples,
-                    settings,
-                    state=partial / STATE,
-                    data=_fingerprint(settings),
-                    columns=columns,
-                    listen=everyone,
-                    stop=stop,
-                )
-        except BaseException:
-            if not (partial / STATE).exists():
-                shutil.rmtree(partial)  # there is nothing to go on with: out of the way of the mended command
-            raise
+        # only now that the files are known to be readable
+        with folder.running(
+            write_toml(task, settings),
+            resume=resume,
+            tensorboard=settings.tensorboard,
+            listen=listen,
+            keep=(ADAPTED, f"{ADAPTED}.partial"),
+        ) as everyone:
+            start = settings
+            if settings.adapt:
+                texts = (text for example in train_examples for text in task.content(example))
+                encoder = adapt_to_texts(texts, settings, folder=folder, listen=listen, stop=stop)
+                start = settings.model_copy(update={"encoder": str(encoder)})
+            bundle, evaluation, ended = fit_examples(
+                task,
+                train_examples,
+                dev_examples,
+                start,
+                state=folder.state,
+                data=_fingerprint(settings),
+                columns=columns,
+                listen=everyone,
+                stop=stop,
+            )
     if ended.stopped:
-        raise TrainingError(f"stopped after step {ended.steps}; go on with: bertsmith train --resume {out}")
-    bundle.write(partial)
-    for leftover in partial.glob(".*.tmp"):  # of a run that was killed while it saved
-        leftover.unlink()
-    move_folder(partial, out)
-    (out / STATE).unlink(missing_ok=True)  # only now: until here, a kill costs no more than the last steps
-    return Run(folder=out, bundle=Bundle.load(out), evaluation=evaluation, fit=ended)
+        raise TrainingError(f"stopped after step {ended.steps}; go on with: bertsmith train --resume {folder.out}")
+    if settings.adapt:
+        bundle = _adapted(bundle, settings.encoder)
+    folder.finish(bundle, without=(ADAPTED,))
+    return Run(folder=folder.out, bundle=Bundle.load(folder.out), evaluation=evaluation, fit=ended)
+
+
+def _adapted(bundle: Bundle, encoder: str) -> Bundle:
+    """The bundle, which says that it came from this encoder, adapted."""
+    came = bundle.training
+    start = {"name": encoder, "revision": None, "adapted": True}
+    return replace(bundle, training={**came, "encoder": start, "settings": {**came["settings"], "encoder": encoder}})
 
 
 def evaluate(
@@ -176,7 +165,7 @@ def evaluate(
     for remark in task.remarks(known):
         listen(Said(f"{opened.name}: {remark}", warning=True))
     answers, began = [], time.perf_counter()
-    for answer in predictor.stream(rows):
+    for answer in predictor.stream(rows, scoring=True):
         answers.append(answer)
         if len(answers) % 256 == 0 or len(answers) == len(rows):
             listen(Predicted(len(answers), len(rows), time.perf_counter() - began))
@@ -244,54 +233,7 @@ def _say_what_may_spoil(
         listen(Said(warning, warning=True))
 
 
-def _check_out(out: Path, partial: Path, *, resume: bool, overwrite: bool) -> None:
-    if resume:
-        if not (partial / RUN).is_file():
-            raise BundleError(f"{partial}: there is no run to resume")
-        return
-    if out.is_dir() and not overwrite:
-        raise BundleError(f"{out}: is there already; choose another --out, or replace it with --overwrite")
-    check_replaceable(out)
-    if partial.exists() and not overwrite:
-        raise BundleError(
-            f"{partial}: a run that has not ended is there; go on with --resume {out}, or begin anew with --overwrite"
-        )
-    above = next(folder for folder in out.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise BundleError(f"{out}: {above} is a file, and cannot hold a folder; choose another --out")
-
-
 def _fingerprint(settings: Settings) -> dict[str, str]:
     files = {"train data": settings.train, "dev data": settings.dev}
     # a pipe, or standard input, was read once and cannot be read again
     return {name: sha256(path) for name, path in files.items() if path is not None and path.is_file()}
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _listening(partial: Path, settings: Settings, listen: Listener) -> Iterator[Listener]:
-    """A listener that tells the caller's, metrics.jsonl and, if asked for, TensorBoard."""
-    files: list[MetricsFile | TensorBoardFile] = [MetricsFile(partial / METRICS)]
-    if settings.tensorboard:
-        files.append(TensorBoardFile(partial / "tensorboard"))
-
-    def everyone(event: Event) -> None:
-        for file in files:
-            file(event)
-        listen(event)
-
-    try:
-        yield everyone
-    finally:
-        for file in files:
-            file.close()

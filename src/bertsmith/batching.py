@@ -24,7 +24,8 @@ class Batch:
     """Sequences packed for the encoder, with the examples they come from.
 
     id_T, segment_T: int64. examples: each example once. row_S: which of `examples` each sequence belongs to
-    (several sequences where a long text was cut into windows). encoded: the sequences, longest first.
+    (several sequences where a long text was cut into windows). encoded: the sequences, longest first. truth_C: int64,
+    what is to be found at the chosen tokens; None where that is not known of all.
     """
 
     id_T: Tensor
@@ -33,6 +34,7 @@ class Batch:
     examples: Sequence[Any]
     row_S: Tensor
     encoded: Sequence[Encoded]
+    truth_C: Tensor | None = None
 
 
 def collate(encoded: Sequence[Encoded], examples: Sequence[Any], *, device: torch.device | None = None) -> Batch:
@@ -45,21 +47,34 @@ def collate(encoded: Sequence[Encoded], examples: Sequence[Any], *, device: torc
     row_of = {owner: row for row, owner in enumerate(owners)}
     id_T = np.concatenate([sequence.ids for sequence in encoded]).astype(np.int64)
     segment_T = np.concatenate([np.arange(len(sequence)) >= sequence.second for sequence in encoded])
+    chosen = [sequence.chosen for sequence in encoded if sequence.chosen is not None]
+    truth = [sequence.truth for sequence in encoded if sequence.truth is not None]
+    assert len(chosen) in (0, len(encoded)), "a batch's sequences are read in one way"
+    truth_C = (
+        torch.from_numpy(np.concatenate(truth).astype(np.int64)).to(device) if len(truth) == len(encoded) else None
+    )
     return Batch(
         id_T=torch.from_numpy(id_T).to(device),
         segment_T=torch.from_numpy(segment_T.astype(np.int64)).to(device),
-        layout=Layout.of([len(sequence) for sequence in encoded], device=device),
+        layout=Layout.of([len(sequence) for sequence in encoded], chosen=chosen, device=device),
         examples=[examples[owner] for owner in owners],
         row_S=torch.tensor([row_of[sequence.owner] for sequence in encoded], device=device),
         encoded=encoded,
+        truth_C=truth_C,
     )
 
 
-def shuffled(count: int, *, seed: int, epoch: int) -> list[int]:
-    """The order of an epoch: a pure function of the seed and the epoch, so that a resumed run finds it again."""
+def order(count: int, *, seed: int, epoch: int) -> Tensor:
+    """The order of an epoch, int64 [count]: a pure function of the seed and the epoch, so that a resumed run finds it
+    again. (A tensor, since a list of as many numbers would take five times the memory.)"""
     generator = torch.Generator().manual_seed(mixed_seed("order", seed, epoch))
-    order: list[int] = torch.randperm(count, generator=generator).tolist()
-    return order
+    return torch.randperm(count, generator=generator)
+
+
+def shuffled(count: int, *, seed: int, epoch: int) -> list[int]:
+    """The same order as a list."""
+    numbers: list[int] = order(count, seed=seed, epoch=epoch).tolist()
+    return numbers
 
 
 def mixed_seed(purpose: str, *numbers: int) -> int:

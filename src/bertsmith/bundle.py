@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bertsmith.checkpoint import Pretrained
+    from bertsmith.nn.encoder import Encoder
     from bertsmith.nn.heads import Head
     from bertsmith.tasks import Task
     from bertsmith.tokenizer import Tokenizer
@@ -46,7 +47,8 @@ _OLDER_KEYS = ("num_labels", "_num_labels", "torch_dtype")
 class Bundle:
     """A model with all that it needs to answer. columns: where its inputs stood in the training file.
 
-    training: how it came to be (settings, scores, encoder), as JSON values.
+    training: how it came to be (settings, scores, encoder), as JSON values. kept: tensors of the encoder's checkpoint
+    that this task does not use, and those who train on from it may.
     """
 
     task: Task[Any, Any]
@@ -57,20 +59,21 @@ class Bundle:
     raw_config: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write the bundle's files into an existing folder, the manifest last.
 
         `save` writes a folder whole or not at all; this is its part that a training run uses, too.
         """
-        form = self.family.heads[self.task.head_kind]
+        form = self.family.form(self.task.head_kind)
         head = {
             f"{form.names[module]}.{kind}": tensor
             for name, tensor in self.model.head.to_checkpoint().items()
             for module, _, kind in [name.rpartition(".")]
         }
         save_file(
-            {**encoder_tensors(self.model.encoder, self.family), **head},
+            {**self.kept, **encoder_tensors(self.model.encoder, self.family), **head},
             folder / "model.safetensors",
             metadata={"format": "pt"},
         )
@@ -80,6 +83,8 @@ class Bundle:
             **self.task.to_transformers(),
             "architectures": [form.architecture],
             "dtype": "float32",
+            # the matrix is not stored twice, whatever was said of the head that the encoder had before
+            **({"tie_word_embeddings": True} if form.tied else {}),
         }
         (folder / "config.json").write_text(_json(config), encoding="utf-8")
         # safetensors lets only the owner read its file; who may read the others may read this one
@@ -132,11 +137,12 @@ class Bundle:
         raw = read_json(folder / "config.json")
         family = family_of(raw, source=str(folder / "config.json"))
         task = _task_of(folder, manifest, raw)
-        form = family.heads[task.head_kind]
+        form = family.form(task.head_kind)
         config = family.read_config(raw, source=str(folder / "config.json"))
         encoder, beside = load_encoder(folder, family, config)
         with torch.device("meta"):
             head = task.head(config, form, dropout=head_dropout(raw, form, config.dropout))
+        _check_tied(folder, form, beside, encoder)
         head.from_checkpoint(_head_state(folder, head, form, beside))
         tokenizer = load_tokenizer(folder, config)
         longest = min(config.max_length, tokenizer.max_length or config.max_length)
@@ -149,6 +155,7 @@ class Bundle:
             raw_config=raw,
             columns=manifest.get("columns", {}),
             training=manifest.get("training", {}),
+            kept=kept_tensors(form, beside),
         )
 
 
@@ -165,25 +172,37 @@ def new_model(
 
     The head's weights come from `generator`, except for modules that pretraining made (BERT's pooler).
     """
-    form = pretrained.family.heads[task.head_kind]
+    form = pretrained.family.form(task.head_kind)
     config = pretrained.config
+    _check_tied(pretrained.source.folder, form, pretrained.head_tensors, pretrained.encoder)
     share = head_dropout(pretrained.raw_config, form, config.dropout, chosen=dropout)
     with torch.random.fork_rng(devices=[]):  # torch sets new modules at random before we do
         head = task.head(config, form, dropout=share)
     task.start_head(head, deviation=config.initializer_range, generator=generator)
     fresh = []
     for ours, theirs in form.names.items():
-        found = {
-            kind: pretrained.head_tensors.get(f"{theirs}.{kind}") for kind in ("weight", "bias")
-        } if ours in form.pretrained else {}  # fmt: skip
         module = head.get_submodule(ours)
-        if found and all(
-            tensor is not None and tensor.shape == getattr(module, kind).shape for kind, tensor in found.items()
-        ):
+        wanted = dict(module.named_parameters())
+        found = {kind: pretrained.head_tensors.get(f"{theirs}.{kind}") for kind in wanted}
+        fits = all(tensor is not None and tensor.shape == wanted[kind].shape for kind, tensor in found.items())
+        if ours in form.pretrained and fits:
             module.load_state_dict(found)
         else:
             fresh.append(ours)
     return Model(pretrained.encoder, head), fresh
+
+
+def kept_tensors(form: HeadForm, beside: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of the tensors beside an encoder, those that a head of this form does not use and its checkpoint keeps."""
+    return {name: tensor for name, tensor in beside.items() if name.startswith(form.keeps)} if form.keeps else {}
+
+
+def _check_tied(folder: Path, form: HeadForm, beside: Mapping[str, Tensor], encoder: Encoder) -> None:
+    """Raises CheckpointError for a checkpoint whose output matrix is one of its own, not the word embeddings."""
+    if form.tied and form.tied in beside and not torch.equal(beside[form.tied], encoder.embeddings.word.weight):
+        raise CheckpointError(
+            f"{folder}: {form.tied!r} differs from the word embeddings; only heads that share them are supported"
+        )
 
 
 def check_replaceable(folder: Path) -> None:
@@ -282,8 +301,8 @@ def _task_of(folder: Path, manifest: Mapping[str, Any], raw: Mapping[str, Any]) 
     architectures = raw["architectures"] if isinstance(raw.get("architectures"), list) else []
     for name in tasks.names():
         kind = tasks.task_class(name)
-        form = family_of(raw, source=str(folder / "config.json")).heads[kind.head_kind]
-        if form.architecture not in architectures:
+        form = family_of(raw, source=str(folder / "config.json")).heads.get(kind.head_kind)
+        if form is None or form.architecture not in architectures:
             continue
         try:
             task = kind.from_transformers(raw)

@@ -10,15 +10,18 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from bertsmith.errors import CheckpointError, MissingDependencyError, SettingsError, listed
 from bertsmith.families import Family, family_of
+from bertsmith.files import move_folder, write_text
 from bertsmith.nn.encoder import Encoder, EncoderConfig
 from bertsmith.tokenizer import Tokenizer
 
@@ -258,6 +261,18 @@ def encoder_tensors(encoder: Encoder, family: Family) -> dict[str, Tensor]:
         # clones: safetensors refuses tensors that share memory, as rows of a stacked matrix do
         tensors.update({name: part.clone() for name, part in zip(theirs, rows, strict=True)})
     return tensors
+
+
+def write_pretrained(folder: Path, encoder: Encoder, family: Family, tokenizer: Tokenizer) -> None:
+    """Write an encoder as a new checkpoint folder, whole or not at all, which `load_pretrained` opens."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file(encoder_tensors(encoder, family), partial / "model.safetensors", metadata={"format": "pt"})
+    config = {**family.write_config(encoder.config), "pad_token_id": tokenizer.pad_id, "dtype": "float32"}
+    write_text(partial / "config.json", json.dumps(config, indent=2) + "\n")
+    tokenizer.save(partial)
+    move_folder(partial, folder)
 
 
 class TensorFiles:

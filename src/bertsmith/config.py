@@ -87,6 +87,7 @@ class Settings(Strict):
     warmup: float = Field(default=0.1, ge=0, le=1, description="the share of the steps in which the rate rises")
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="decay of weights, not of biases and norms")
     adam_epsilon: float = Field(default=1e-8, gt=0, le=1, description="epsilon of AdamW")
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="how slowly AdamW forgets squared gradients")
     clip: float = Field(default=1.0, gt=0, description="the largest norm of a step's gradient")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="all dropout; left out, as config.json says")
 
@@ -101,6 +102,11 @@ class Settings(Strict):
         default=False, description="train the head first, then one more layer from the top in each epoch"
     )
     reinit_top: int = Field(default=0, ge=0, description="how many top layers start at random")
+
+    adapt: bool = Field(default=False, description="first train the encoder on with masked words of the training texts")
+    adapt_epochs: float = Field(
+        default=100.0, gt=0, le=10_000, description="how often adapt sees the training texts (Gururangan et al. 2020)"
+    )
 
     evals_per_epoch: int = Field(default=4, ge=1, le=1000, description="how often dev is scored in an epoch")
     keep: Literal["best", "last"] = Field(default="best", description="the state to keep: best on dev, or last")
@@ -220,11 +226,12 @@ def write_toml(task: Task[Any, Any], settings: Settings) -> str:
     """The resolved settings as run.toml holds them: every name with its value, None left out."""
     options = {name: getattr(task, name) for name in task.options()}
     plain = settings.model_dump(mode="python", exclude={"columns"})
-    lines = [f"task = {_toml(task.name)}"]
-    for name, value in {**plain, **options, **settings.columns}.items():
-        if value is not None:
-            lines.append(f"{name} = {_toml(value)}")
-    return "\n".join(lines) + "\n"
+    return toml_of({"task": task.name, **plain, **options, **settings.columns})
+
+
+def toml_of(values: Mapping[str, Any]) -> str:
+    """A TOML file of these names, None left out."""
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in values.items() if value is not None)
 
 
 def _toml(value: Any) -> str:

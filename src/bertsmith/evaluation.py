@@ -88,7 +88,6 @@ def _warnings(task: Task[Any, Any], scores: Scores, examples: Sequence[Any], pre
     chance = 0.0 if baseline is None or baseline.value is None else baseline.value
     if not collapsed and high is not None and high < chance:
         warnings.append(
-            f"{scores.main} is below that of always giving the same answer ({chance:.3f}): "
-            "do the labels mean the same here as in training?"
+            f"{scores.main} is below that of always giving the same answer ({chance:.3f}): {task.below_baseline}"
         )
     return warnings

@@ -74,6 +74,9 @@ class Encoded:
     the text comes.
     anchors: int32 [n, 2], the items that a task answers for in this sequence (words to be tagged): the item's number
     in its example, and the position of a piece that stands for it; None for tasks that answer for whole texts.
+    chosen: int32 [c], ascending, the positions that the head reads (of masked words); None where it reads as it always
+    does. truth: int32 [c], what is to be found there (the id of the masked piece); None where it is not known.
+    weight: of the sequence's own loss beside those of its pieces.
     """
 
     ids: NDArray[np.int32]
@@ -85,6 +88,9 @@ class Encoded:
     offset: int = 0
     windows: int = 1
     anchors: NDArray[np.int32] | None = None
+    chosen: NDArray[np.int32] | None = None
+    truth: NDArray[np.int32] | None = None
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,7 +1,7 @@
 """Tagging schemes: how the tags of single words spell entities, which sequences are legal, and the best legal one.
 
-IOB1 and IOB2 (Ramshaw and Marcus 1995; Tjong Kim Sang and Veenstra 1999), BIOES, BILOU (Ratinov and Roth 2009), and
-tags that spell no entities, as parts of speech do.
+IOB1 and IOB2 (Ramshaw and Marcus 1995; Tjong Kim Sang and Veenstra 1999), BIOES, BILOU (Ratinov and Roth 2009), BMES
+(usual for Chinese), and tags that spell no entities, as parts of speech do.
 
 Letters: W words of a sequence, C labels.
 """
@@ -29,13 +29,15 @@ class Scheme(enum.StrEnum):
     """How tags spell entities. ``I-PER`` has the prefix I and the type PER; O stands outside of all entities.
 
     IOB1: I, and B only where an entity directly follows another of its type. IOB2: B, then I. BIOES: B, I, E, or S for
-    an entity of one word. BILOU: the same with L for E and U for S. PLAIN: tags without prefixes.
+    an entity of one word. BILOU: the same with L for E and U for S. BMES: the same as BIOES with M for I. PLAIN: tags
+    without prefixes.
     """
 
     IOB1 = "iob1"
     IOB2 = "iob2"
     BIOES = "bioes"
     BILOU = "bilou"
+    BMES = "bmes"
     PLAIN = "plain"
 
     def __str__(self) -> str:
@@ -65,11 +67,20 @@ class _Rules:
     """A scheme's prefixes, and which may follow which: of any types, or of the same type alone.
 
     A sequence begins as if O stood before it, and ends as if O stood after it.
+    inside, last, single: the prefixes of a word within an entity of several, of the last one, and of the only one.
     """
 
     prefixes: str
     any_type: frozenset[str]
     same_type: frozenset[str]
+    inside: str = "I"
+    last: str = "I"
+    single: str = "B"
+
+    @property
+    def ends(self) -> bool:
+        """Whether entities end by prefixes of their own."""
+        return self.last != self.inside
 
     def allow(self, before: tuple[str, str], after: tuple[str, str]) -> bool:
         pair = before[0] + after[0]
@@ -83,10 +94,11 @@ def _pairs(before: str, after: str) -> frozenset[str]:
 _RULES = {
     Scheme.IOB1: _Rules("BI", any_type=_pairs("OBI", "OI"), same_type=_pairs("BI", "B")),
     Scheme.IOB2: _Rules("BI", any_type=_pairs("OBI", "OB"), same_type=_pairs("BI", "I")),
-    Scheme.BIOES: _Rules("BIES", any_type=_pairs("OES", "OBS"), same_type=_pairs("BI", "IE")),
-    Scheme.BILOU: _Rules("BILU", any_type=_pairs("OLU", "OBU"), same_type=_pairs("BI", "IL")),
+    Scheme.BIOES: _Rules("BIES", _pairs("OES", "OBS"), _pairs("BI", "IE"), last="E", single="S"),
+    Scheme.BILOU: _Rules("BILU", _pairs("OLU", "OBU"), _pairs("BI", "IL"), last="L", single="U"),
+    Scheme.BMES: _Rules("BMES", _pairs("OES", "OBS"), _pairs("BM", "ME"), inside="M", last="E", single="S"),
 }
-_PREFIXES = frozenset("BIESLU")
+_PREFIXES = frozenset("BIESLUM")
 _NEITHER = "?"  # the prefix of what is neither O nor an entity's tag
 _OUT = (OUTSIDE, "")
 
@@ -111,8 +123,8 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
     """The scheme that sequences of tags are in: the one under which the fewest are `broken`.
 
     So a few broken sequences, or tags of another scheme's prefixes, do not change it. Of several with equally few it is
-    the first of IOB2, IOB1, BIOES and BILOU. PLAIN, unless every tag is O or a known prefix with a type, and one is the
-    latter.
+    the first of IOB2, IOB1, BIOES, BILOU and BMES. PLAIN, unless every tag is O or a known prefix with a type, and one
+    is the latter.
     """
     # each tag with the one before it; those that end a sequence apart, as a word counts once, however it is broken
     inner: Counter[tuple[str, ...]] = Counter()
@@ -136,19 +148,21 @@ def detect(sequences: Iterable[Sequence[str]]) -> Scheme:
                 total += 0 if legal else count
         return total
 
-    return min((Scheme.IOB2, Scheme.IOB1, Scheme.BIOES, Scheme.BILOU), key=wrong)
+    return min((Scheme.IOB2, Scheme.IOB1, Scheme.BIOES, Scheme.BILOU, Scheme.BMES), key=wrong)
 
 
 def scheme_of_labels(labels: Sequence[str]) -> Scheme:
     """The scheme of a model that is known by its labels alone.
 
     B and I of IOB1 look like those of IOB2, which is far more common; I alone is IOB1. Of E and S beside L and U, those
-    of more labels count. A set without O is PLAIN.
+    of more labels count; of M beside I, too. A set without O is PLAIN.
     """
     prefixes = Counter(_parts(label)[0] for label in labels)
     if OUTSIDE not in labels or prefixes[_NEITHER] or not _PREFIXES & prefixes.keys():
         return Scheme.PLAIN
     bioes, bilou = prefixes["E"] + prefixes["S"], prefixes["L"] + prefixes["U"]
+    if prefixes["M"] > prefixes["I"]:
+        return Scheme.BMES
     if bioes or bilou:
         return Scheme.BIOES if bioes >= bilou else Scheme.BILOU
     return Scheme.IOB2 if prefixes["B"] else Scheme.IOB1
@@ -162,8 +176,9 @@ def fits(labels: Iterable[str], scheme: Scheme) -> bool:
     if scheme is Scheme.PLAIN:
         return True
     prefixes = {_parts(label)[0] for label in labels}
-    own = {*_RULES[scheme].prefixes}
-    return OUTSIDE in prefixes and prefixes <= own | {OUTSIDE} and bool(prefixes & (own - {*"BI"} or own))
+    rules = _RULES[scheme]
+    needed = {rules.last, rules.single} if rules.ends else {*rules.prefixes}
+    return OUTSIDE in prefixes and prefixes <= {*rules.prefixes, OUTSIDE} and bool(prefixes & needed)
 
 
 def closed(tags: Iterable[str], scheme: Scheme) -> tuple[str, ...]:
@@ -240,7 +255,8 @@ def entities(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
         return []
     found = []
     parts = [*map(_parts, tags), _OUT]
-    inside = {Scheme.BIOES: "IE", Scheme.BILOU: "IL"}.get(scheme, "I")
+    rules = _RULES[scheme]
+    begun, goes_on = f"B{rules.inside}", f"{rules.inside}{rules.last}"
     at, before = 0, _OUT
     while at < len(tags):
         part = parts[at]
@@ -248,7 +264,7 @@ def entities(tags: Sequence[str], scheme: Scheme) -> list[Entity]:
             at, before = at + 1, part
             continue
         stop = at + 1
-        while parts[stop - 1][0] in "BI" and parts[stop][0] in inside and parts[stop][1] == part[1]:
+        while parts[stop - 1][0] in begun and parts[stop][0] in goes_on and parts[stop][1] == part[1]:
             stop += 1
         before = parts[stop - 1]
         if _ends(before, parts[stop], scheme):
@@ -265,20 +281,19 @@ def _begins(before: tuple[str, str], part: tuple[str, str], scheme: Scheme) -> b
     if scheme is Scheme.IOB1:
         after_its_type = before[0] in "BI" and before[1] == part[1]
         return after_its_type if prefix == "B" else prefix == "I" and (before[0] != "I" or not after_its_type)
-    return prefix in ("BS" if scheme is Scheme.BIOES else "BU")
+    return prefix in ("B", _RULES[scheme].single)
 
 
 def _ends(last: tuple[str, str], after: tuple[str, str], scheme: Scheme) -> bool:
     """Whether what began is an entity if it stops with `last`, and `after` is the next word."""
-    if scheme is Scheme.BIOES:
-        return last[0] in "ES"
-    if scheme is Scheme.BILOU:
-        return last[0] in "LU"
+    rules = _RULES[scheme]
+    if rules.ends:
+        return last[0] in (rules.last, rules.single)
     # in IOB1 nothing may go on with a B of another type
     return scheme is Scheme.IOB2 or not (last[0] == after[0] == "B" and last[1] != after[1])
 
 
-_AS_E_AND_S = {"L": "E", "U": "S"}
+_AS_BIOES = {"L": "E", "U": "S", "M": "I"}
 
 
 def entities_conlleval(tags: Sequence[str]) -> list[Entity]:
@@ -290,7 +305,7 @@ def entities_conlleval(tags: Sequence[str]) -> list[Entity]:
     found = []
     start, before = 0, _OUT
     for at, (prefix, kind) in enumerate([*map(_parts, tags), _OUT]):
-        now = _AS_E_AND_S.get(prefix, prefix), kind
+        now = _AS_BIOES.get(prefix, prefix), kind
         if not (before[0] in "BI" and now[0] in "IE" and before[1] == kind):
             if before[0] in _PREFIXES:
                 found.append(Entity(before[1], start, at))
@@ -303,9 +318,10 @@ def spelled(found: Iterable[Entity], words: int, scheme: Scheme) -> list[str]:
     """The tags of so many words that spell these entities, which must not overlap: what `entities` reads again."""
     assert scheme is not Scheme.PLAIN, "plain tags spell no entities"
     tags = [OUTSIDE] * words
-    one, last = {Scheme.BIOES: ("S", "E"), Scheme.BILOU: ("U", "L")}.get(scheme, ("B", "I"))
+    rules = _RULES[scheme]
     for entity in sorted(found, key=lambda each: each.start):
-        prefixes = ["B", *"I" * (entity.stop - entity.start - 2), last] if entity.stop - entity.start > 1 else [one]
+        words_in = entity.stop - entity.start
+        prefixes = ["B", *rules.inside * (words_in - 2), rules.last] if words_in > 1 else [rules.single]
         if scheme is Scheme.IOB1 and not (entity.start and type_of(tags[entity.start - 1]) == entity.type):
             prefixes[0] = "I"
         assert tags[entity.start : entity.stop] == [OUTSIDE] * len(prefixes), f"{entity} overlaps another"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CASES = pytest.mark.parametrize("case", cases(), ids=str)
 TASK_NAMES = pytest.mark.parametrize("task_name", tasks.names())
+# Heads that one family's own pretraining made, and no other family has: next sentences are BERT's alone.
+OF_ONE_FAMILY = {"pretraining": "bert"}
 
 
 def read_config(case: Case, **changes: Any) -> EncoderConfig:
@@ -97,6 +99,13 @@ def test_stacked_weights_come_apart_again(case: Case, tiny_checkpoint: Callable[
 @TASK_NAMES
 def test_has_a_head_for_every_task(case: Case, task_name: str) -> None:
     kind = tasks.task_class(task_name).head_kind
+    if OF_ONE_FAMILY.get(kind, case.family.model_type) != case.family.model_type:
+        message = (
+            rf"^{case.family.model_type} has no {kind} head, .*; families that have one: '?{OF_ONE_FAMILY[kind]}'?$"
+        )
+        with pytest.raises(CheckpointError, match=message):
+            case.family.form(kind)
+        return
     assert kind in case.family.heads, (
         f"families/{case.family.model_type}: 'heads' lacks {kind!r}, which {task_name} needs"
     )
@@ -105,6 +114,33 @@ def test_has_a_head_for_every_task(case: Case, task_name: str) -> None:
     assert set(form.pretrained) <= set(form.names)
     for module in form.names.values():
         assert f"{module}.weight".startswith(case.family.known)
+
+
+@CASES
+@TASK_NAMES
+def test_a_head_form_names_what_its_head_has(case: Case, task_name: str) -> None:
+    """Every module of the head that has weights, each under a name of its own; none for the matrix it shares."""
+    task = tasks.task_class(task_name)()
+    form = case.family.heads.get(task.head_kind)
+    if form is None:
+        return  # test_has_a_head_for_every_task says whether it may lack it
+    config = read_config(case)
+    if hasattr(task, "labels"):
+        task = task.model_copy(update={"labels": ("a", "b")})
+    with torch.device("meta"):
+        head = task.head(config, form, dropout=0.0)
+    modules = {name.rpartition(".")[0] for name in head.state_dict()}
+    assert modules == set(form.names)
+    assert len(set(form.names.values())) == len(form.names)
+    if form.tied is not None:
+        assert form.tied.startswith(case.family.known)
+        assert form.tied not in {
+            f"{module}.{kind}" for module in form.names.values() for kind in ("weight", "bias")
+        } - {f"{form.names['output']}.weight"}
+    for beginning in form.keeps:
+        assert f"{beginning}weight".startswith(case.family.known)
+        stored = [name for module in form.names.values() for name in (f"{module}.weight", f"{module}.bias")]
+        assert not [name for name in stored if name.startswith(beginning)], "what is kept is no part of the head"
 
 
 @CASES

@@ -65,7 +65,7 @@ LOOKED_FOR_LABEL = (
     "'quality')"
 )
 SUFFIXES = (
-    "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .conll .bio .iob .iob2 .bioes .conllu .json .txt, "
+    "suffixes are .csv .tsv .tab .jsonl .ndjson .parquet .conll .bio .iob .iob2 .bioes .bmes .conllu .json .txt, "
     "all but .parquet also with .gz; "
     "else give --format csv, tsv, jsonl, parquet, conll, conllu, squad, lines"
 )
@@ -509,7 +509,7 @@ FLAGS = [
     Case(
         "another task's flag",
         train("train.csv", "--multi-label", task="regress"),
-        f"unknown flag '--multi-label'; did you mean '--label'? {TRAIN_HELP}",
+        f"--multi-label is an option of classify models, and here the task is regress {TRAIN_HELP}",
     ),
     Case("flag misspelt", flags("--ephocs", "3"), f"unknown flag '--ephocs'; did you mean '--epochs'? {TRAIN_HELP}"),
     Case("flag twice", flags("--seed", "1", "--seed", "2"), f"--seed is there twice {TRAIN_HELP}"),
@@ -517,12 +517,13 @@ FLAGS = [
     Case(
         "task misspelt",
         train(task="clasify"),
-        "unknown task 'clasify'; the tasks are 'answer', 'classify', 'regress', 'tag'; did you mean 'classify'?",
+        "unknown task 'clasify'; the tasks are 'answer', 'classify', 'mlm', 'nsp', 'regress', 'tag'; "
+        "did you mean 'classify'?",
     ),
     Case(
         "no task",
         "train",
-        "which task? one of 'answer', 'classify', 'regress', 'tag', as in: bertsmith train classify …",
+        "which task? one of 'answer', 'classify', 'mlm', 'nsp', 'regress', 'tag', as in: bertsmith train classify …",
     ),
     Case(
         "no train",
@@ -622,7 +623,7 @@ FLAGS = [
     Case(
         "toml task misspelt",
         "train --config run.toml",
-        "run.toml: unknown task 'clasify'; the tasks are 'answer', 'classify', 'regress', 'tag'; "
+        "run.toml: unknown task 'clasify'; the tasks are 'answer', 'classify', 'mlm', 'nsp', 'regress', 'tag'; "
         "did you mean 'classify'?",
         toml('task = "clasify"\n'),
     ),
@@ -636,7 +637,8 @@ FLAGS = [
     Case(
         "command misspelt",
         "trian classify",
-        "unknown command 'trian'; the commands are demo, check, train, evaluate, predict, tasks, env; "
+        "unknown command 'trian'; the commands are demo, check, train, evaluate, predict, adapt, "
+        "pretrain, fill, next, coherence, score, tasks, env; "
         "did you mean 'train'?",
     ),
     Case(
@@ -772,7 +774,7 @@ MODELS = [
         "an encoder is no model",
         "predict encoder good",
         "encoder: holds no bertsmith.json, and config.json's architectures 'BertModel' are of no task "
-        "('answer', 'classify', 'regress', 'tag'); to train from it, name it as the --encoder",
+        "('answer', 'classify', 'mlm', 'nsp', 'regress', 'tag'); to train from it, name it as the --encoder",
     ),
     Case(
         "one bit changed",
@@ -802,7 +804,7 @@ MODELS = [
         "unknown task",
         "evaluate model train.csv",
         "model/bertsmith.json: the task cannot be read: unknown task 'tagg'; the tasks are 'answer', 'classify', "
-        "'regress', 'tag'; did you mean 'tag'?",
+        "'mlm', 'nsp', 'regress', 'tag'; did you mean 'tag'?",
         {"model": spoiled("model", bertsmith__json=keys(task="tagg"))},
     ),
     Case(

@@ -25,6 +25,7 @@ import pytest
 
 from bertsmith import __version__, tasks
 from bertsmith.cli import COMMANDS, run
+from bertsmith.cli.demo import SAMPLES
 from bertsmith.files import replacing
 from cli_runs import bertsmith, pairs, short, succeed, trained, write_jsonl
 from small_runs import PIECES, labelled, write_tsv
@@ -84,6 +85,82 @@ def test_help_of_a_task_has_its_own_flags() -> None:
         assert flag in classify
     assert "--multi-label" not in succeed("train", "regress", "--help").out
     assert "[default: 32]" in classify
+
+
+@pytest.mark.parametrize("task", tasks.names())
+def test_help_of_a_task_says_what_it_does_and_how(task: str) -> None:
+    kind = tasks.task_class(task)
+    out = " ".join(succeed("train", task, "--help").out.split())
+    head, _, _ = out.partition("Arguments")
+    assert f"Train the task {task}: {kind.summary}." in head
+    assert kind.example in head
+    assert all(each.name in head for each in kind.inputs)
+    assert "train TASK" not in head
+    assert "train TASK --help" in succeed("train", "--help").out
+    assert kind.example in succeed("tasks").out
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_help_tells_which_tasks_have_a_flag(command: str) -> None:
+    panels = panels_of(succeed(command, "--help").out)
+    for task in tasks.names():
+        for name in tasks.task_class(task).options(at_use=True):
+            (panel,) = [title for title, text in panels.items() if f"--{name.replace('_', '-')} " in text]
+            assert task in re.findall(r"\w+", panel)
+    assert "--scheme" in panels["Options of tag models"]
+    assert ("--tags" in panels["Options of tag models"]) == (command == "evaluate")
+    # of a model that is named, its task's own alone
+    panels = panels_of(succeed(command, trained("single"), "--help").out)
+    assert [title for title in panels if title.startswith("Options")] == ["Options of classify models"]
+    assert all(flag in panels["Options of classify models"] for flag in ("--text ", "--long-texts ", "--overlap "))
+
+
+def panels_of(shown: str) -> dict[str, str]:
+    """The text of each panel of a help, by its title."""
+    parts = re.split(r"^╭─ (.*?) ─*╮$", shown, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "MODEL", "good", "--scheme", "iob1"], "--scheme is an option of tag models, and here the task is"),
+        (["predict", "MODEL", "good", "--scheme=iob1"], "--scheme is an option of tag models, and here the task is"),
+        (["predict", "MODEL", "rows.csv", "--passage", "x"], "--passage is an option of answer models, and here"),
+        (["evaluate", "MODEL", "rows.csv", "--n-best", "3"], "--n-best is an option of answer models, and here"),
+        (["evaluate", "MODEL", "rows.csv", "--tags", "x"], "--tags is an option of tag models, and here the task is"),
+        (["train", "classify", "--scheme", "iob1"], "--scheme is an option of tag models, and here the task is"),
+        (["check", "classify", "rows.csv", "--spans", "x"], "--spans is an option of tag models, and here the task"),
+    ],
+)
+def test_a_flag_of_another_task_is_refused(arguments: list[str], message: str) -> None:
+    failed = bertsmith(*(str(trained("single")) if each == "MODEL" else each for each in arguments))
+    assert failed.code == 2
+    assert failed.err.startswith(f"error: {message}")
+    assert "classify" in failed.err
+
+
+@pytest.mark.parametrize("written", [None, "", "[]", "{", '{"task": "unheard of"}', '{"task": 3}', "\udcff"])
+def test_help_beside_a_folder_that_is_no_model(written: str | None) -> None:
+    if written is not None:
+        Path("model").mkdir()
+        Path("model/bertsmith.json").write_text(written, encoding="utf-8", errors="surrogateescape")
+    assert succeed("predict", "model", "--help").out == succeed("predict", "--help").out
+    assert bertsmith("predict", "model", "good", "--scheme", "iob1").err.startswith("error: model")
+
+
+def test_paragraphs_of_help_have_no_line_ends_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    for command in COMMANDS:
+        about, _, _ = succeed(command, "--help").out.partition("╭")
+        assert not re.search(r"\S *\n *[^\s-]", about), about
+
+
+def test_help_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in ([], *([command] for command in COMMANDS), *(["train", task] for task in tasks.names())):
+        out = succeed(*arguments, "--help").out
+        assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
 
 
 def test_version() -> None:
@@ -616,7 +693,7 @@ def test_tasks() -> None:
     record = succeed("tasks", "--json").record
     assert list(record) == tasks.names()
     for name, about in record.items():
-        assert about.keys() >= {"summary", "inputs", "options"}
+        assert about.keys() >= {"summary", "example", "inputs", "options"}
         assert list(about["options"]) == list(tasks.task_class(name).options())
         assert any(item["required"] for item in about["inputs"].values())
     shown = succeed("tasks").out
@@ -667,6 +744,15 @@ def test_answers_as_conll_and_as_squads_file(roomy_encoder: Path) -> None:
         ]
     as_text = succeed("predict", "tag", "dev.txt").records
     assert [record["words"] for record in as_text] == [record["words"] for record in tagged]
+    # parted by blanks, words on a pipe look like texts: they are taken for such, but not in silence
+    blanks = Path("dev.txt").read_text(encoding="utf-8").replace("\t", " ")
+    for piped in (blanks, "\n".join(blanks.splitlines()[:4])):
+        warned = succeed("predict", "tag", stdin=piped)
+        assert warned.err.count("warning: <stdin>: the lines look like words with their tags, parted by blanks") == 1
+        assert "offsets" in warned.records[0]
+        for form in ("conll", "lines"):
+            assert "warning: <stdin>" not in succeed("predict", "tag", "--format", form, stdin=piped).err
+    assert "warning: <stdin>" not in succeed("predict", "tag", stdin="I am O\nhe is A\nshe is B\n").err
     refused = bertsmith("predict", "tag", "Ida sings.", "Ola, too.")
     assert (refused.code, "two texts are given, and a tag model answers for one" in refused.err) == (2, True)
     assert succeed("predict", "tag", "Ida sings.", "--scheme", "iob1").record["words"] == ["Ida", "sings", "."]
@@ -676,6 +762,19 @@ def test_answers_as_conll_and_as_squads_file(roomy_encoder: Path) -> None:
     assert (refused.code, "writes a tag for each word, and this model gives none" in refused.err) == (2, True)
     refused = bertsmith("predict", "answer", "Who?", "Ida.", "--to", "squad")
     assert (refused.code, "a question has none; --id says where" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "task", [path.name for path in (files("bertsmith") / "data" / "samples").iterdir() if path.is_dir()]
+)
+def test_the_example_of_a_task_runs(task: str, roomy_encoder: Path) -> None:
+    samples = Path(str(files("bertsmith"))) / "data" / "samples" / task
+    for path in samples.iterdir():
+        Path(path.name).write_bytes(path.read_bytes())
+    started, *arguments = tasks.task_class(task).example.split()
+    flags = ("--max-steps", "2", "--device", "cpu", "--threads", "1")
+    assert started == "bertsmith"
+    assert "saved runs/" in succeed(*arguments, "--encoder", roomy_encoder, *flags).out
 
 
 def test_demo(roomy_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -711,7 +810,9 @@ def test_demo_of_one_task_proposes_only_what_is_there(roomy_encoder: Path) -> No
 
 
 def test_the_samples_are_where_the_demo_looks() -> None:
-    for task in tasks.names():
+    # masked words and next sentences are learned from any text, and need no sample of their own
+    assert {*tasks.names()} - {sample.task for sample in SAMPLES} == {"mlm", "nsp"}
+    for task in (sample.task for sample in SAMPLES):
         folder = files("bertsmith") / "data" / "samples" / task
         assert {"train", "dev"} <= {Path(path.name).stem for path in folder.iterdir()}
 

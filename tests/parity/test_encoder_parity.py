@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -158,6 +159,40 @@ def test_reading_the_first_tokens_alone_changes_nothing(ours: Pretrained, length
     assert_close(gradients(ours.encoder, projection_loss([first])), expected, atol=1e-5, rtol=1e-5)
 
 
+def chosen_of(lengths: Sequence[int]) -> list[np.ndarray[tuple[int], np.dtype[np.int32]]]:
+    """Ascending positions in each sequence: some of them, all, the last, or none."""
+    chance = np.random.default_rng(sum(lengths))
+    counts = [(length // 2, length, min(1, length), 0)[number % 4] for number, length in enumerate(lengths)]
+    return [
+        np.sort(chance.permutation(length)[:count]).astype(np.int32)
+        for length, count in zip(lengths, counts, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_reading_the_chosen_tokens_alone_changes_nothing(ours: Pretrained, lengths: list[int]) -> None:
+    id_T, segment_T, _ = random_batch(ours, lengths)
+    layout = Layout.of(lengths, chosen=chosen_of(lengths))
+    batch = id_T, segment_T, layout
+    every = ours.encoder(*batch)[layout.chosen_C]
+    chosen = ours.encoder(*batch, reads=Reads.CHOSEN)
+    assert_close(chosen, every, atol=1e-5, rtol=1e-5)
+    if len(every):
+        expected = gradients(ours.encoder, projection_loss([every]))
+        assert_close(gradients(ours.encoder, projection_loss([chosen])), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_where_nothing_is_chosen_nothing_is_read(ours: Pretrained) -> None:
+    id_T, segment_T, _ = random_batch(ours, [5, 3])
+    none = np.zeros(0, np.int32)
+    hidden_CD = ours.encoder(id_T, segment_T, Layout.of([5, 3], chosen=[none, none]), reads=Reads.CHOSEN)
+    assert hidden_CD.shape == (0, ours.config.width)
+    # a batch without masks teaches nothing, and does no harm
+    found = gradients(ours.encoder, hidden_CD.sum())
+    assert found
+    assert not [name for name, gradient in found.items() if gradient.any()]
+
+
 @pytest.mark.parametrize("model_type", families())
 def test_defaults_of_config_json(model_type: str) -> None:
     """config.json may leave out what equals transformers' default."""
@@ -184,6 +219,8 @@ def test_the_packaged_minilm() -> None:
 # The attention's own backward pass, against autograd's of the formula written down.
 
 HEADS, WIDTH = 2, 6
+# chosen tokens attend as all do
+READS = pytest.mark.parametrize("reads", [Reads.ALL, Reads.FIRST])
 
 
 def formula(
@@ -211,7 +248,7 @@ def own(query_key_value_T3D: Tensor, layout: Layout, reads: Reads, dropout: floa
     return attend_from_first(query_SD, query_key_value_T3D[:, WIDTH:], layout, heads=HEADS, dropout=dropout)
 
 
-@pytest.mark.parametrize("reads", Reads)
+@READS
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_attention_is_the_formula(lengths: list[int], reads: Reads) -> None:
     layout = Layout.of(lengths)
@@ -224,7 +261,7 @@ def test_attention_is_the_formula(lengths: list[int], reads: Reads) -> None:
     assert_close(*(torch.autograd.grad((each * weights).sum(), given)[0] for each in (found, expected)))
 
 
-@pytest.mark.parametrize("reads", Reads)
+@READS
 def test_attention_gradcheck(reads: Reads) -> None:
     layout = Layout.of([2, 1, 16])
     assert len(layout.blocks) > 1
@@ -250,7 +287,7 @@ def test_attention_with_dropout_is_the_formula(monkeypatch: pytest.MonkeyPatch) 
     assert_close(*(torch.autograd.grad((each * weights).sum(), given)[0] for each in (found, expected)))
 
 
-@pytest.mark.parametrize("reads", Reads)
+@READS
 def test_attention_dropout_of_torch(reads: Reads) -> None:
     """torch's mask: the same for a seed, gradients that fit it, and the right share and size on average."""
     layout = Layout.of([40] * 300)

@@ -98,6 +98,7 @@ def test_without_answers_there_is_no_target() -> None:
         ({"answers": [{"text": "Zoë", "answer_start": True}]}, "answer_start must be a whole number, got True"),
         ({"answers": ["Zoë", {"text": " "}]}, "answer 2 must be a text, got {'text': ' '}"),
         ({"answers": 7}, "answers must be texts, or texts with their answer_start, got 7"),
+        ({"answers": None}, "got None; [], an empty list, says that there is no answer"),
         ({"answers": ["Zoë"], "is_impossible": True}, "is_impossible is true, but there are 1 answers"),
         ({"answers": [], "is_impossible": False}, "is_impossible is false, but there is no answer"),
         ({"answers": [], "is_impossible": "maybe"}, "is_impossible must be true or false, got 'maybe'"),

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bertsmith
-from bertsmith import tasks
 from bertsmith.checks import CheckReport, before_training
 from bertsmith.checks.near import ALIKE, near_duplicates, near_sources
 from bertsmith.checks.splits import Split, fold, share
+from bertsmith.cli.demo import SAMPLES
 from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import CheckpointError, SettingsError
 from bertsmith.records import Finding, Place
@@ -638,7 +638,7 @@ def test_training_says_what_may_spoil_it() -> None:
     assert line == "train: 1 class has few rows to learn from: 'perhaps' 1"
 
 
-@pytest.mark.parametrize("task", tasks.names())
+@pytest.mark.parametrize("task", [sample.task for sample in SAMPLES])
 def test_the_packaged_samples_are_sound(task: str) -> None:
     folder = Path(bertsmith.__file__).parent / "data" / "samples" / task
     files = sorted(folder.iterdir(), key=lambda path: path.stem, reverse=True)

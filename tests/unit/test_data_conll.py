@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertsmith.data import ReadOptions, Rows, open_rows
+from bertsmith.data.conll import look_tagged
 from bertsmith.errors import DataError
 from bertsmith.records import Input
 from token_inputs import ANSWER, TAG
@@ -429,3 +430,37 @@ def test_lines_of_text_have_no_tags(tmp_path: Path) -> None:
     assert error_of(path) == (
         ": is read as one text a line, which holds no tags; if it has columns, give --format conll"
     )
+
+
+OF_2012 = (
+    "#begin document (bc/x); part 000\nbc/x 0 0 Hong NNP (NP* - - - S (GPE* -\nbc/x 0 1 Kong NNP *) - - - S *) -\n\n"
+)
+
+
+@pytest.mark.parametrize(("name", "training"), [("a.conll", True), ("a.txt", True), ("a.txt", False)])
+def test_conll_2012_is_named(tmp_path: Path, name: str, training: bool) -> None:
+    path = written(tmp_path, f"\n{OF_2012}", name)
+    with pytest.raises(
+        DataError, match=r":2: '#begin document' begins a file of CoNLL-2012, .* B-PERSON, I-PERSON or O"
+    ):
+        read(path, training=training)
+
+
+def test_conll_2012_on_standard_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="begins a file of CoNLL-2012"):
+        on_standard_input(monkeypatch, OF_2012)
+
+
+@pytest.mark.parametrize(
+    ("texts", "tagged"),
+    [
+        (["EU NNP B-NP B-ORG", "rejects VBZ B-VP O", "German JJ B-NP B-MISC"], True),
+        (["It O", "is O", "so O"], True),
+        (["EU B-ORG", "rejects O"], False),
+        (["take vitamin B-12", "and then B-6", "and no O"], False),
+        (["O", "O", "O"], False),
+        (["I am O", "he is A", "she is B"], False),
+    ],
+)
+def test_texts_that_look_like_words_and_tags(texts: list[str], tagged: bool) -> None:
+    assert look_tagged(texts) is tagged

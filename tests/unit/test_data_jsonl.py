@@ -112,6 +112,11 @@ def test_required_keys_that_are_lacking_or_null(tmp_path: Path) -> None:
     assert error_of(tmp_path, first + '{"text": "a", "text_b": null, "label": 1}') == (
         ":2: 'text_b' is null, and text_b needs a value"
     )
+    path = tmp_path / "qa.jsonl"
+    path.write_text('{"question": "Who?", "answers": null}\n', encoding="utf-8")
+    inputs = [Input("question", names=(), help=""), Input("answers", names=(), required=False, help="")]
+    with pytest.raises(DataError, match=r"'answers' is null, .*; \[\], an empty list, says that there is no answer$"):
+        list(open_rows(path, inputs))
     assert error_of(tmp_path, '{"tekst": "a", "label": 1}') == (
         ":1: there is no column for text (looked for 'text'); columns are 1 'tekst', 2 'label'"
         "; name it: --text NAME; did you mean 'tekst'?"

@@ -144,7 +144,7 @@ def test_the_answers_are_not_read_to_predict(tmp_path: Path) -> None:
     path = written(tmp_path, squad({"question": "What?", "answers": None, "is_impossible": "maybe"}))
     (row,) = open_rows(path, ANSWER, training=False)
     assert row.values == {"question": "What?", "passage": "A text."}
-    assert error_of(path) == ":data[0].paragraphs[0].qas[0]: 'answers' is null, and answers needs a value"
+    assert error_of(path) == f":data[0].paragraphs[0].qas[0]: {NULL}"
 
 
 def test_gzip_and_a_byte_order_mark_and_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +165,7 @@ def in_paragraph(paragraph: Any) -> dict[str, Any]:
     return {"data": [{"paragraphs": [{"context": "a", "qas": []}, paragraph]}]}
 
 
+NULL = "'answers' is null, and answers needs a value; [], an empty list, says that there is no answer"
 IN_QUESTION = ":data[0].paragraphs[0].qas[1]"
 GOOD = {"question": "What?", "id": "a", "answers": []}
 
@@ -244,7 +245,7 @@ GOOD = {"question": "What?", "id": "a", "answers": []}
         ),
         (
             squad(GOOD, {**GOOD, "id": "b", "answers": None}),
-            f"{IN_QUESTION}: 'answers' is null, and answers needs a value",
+            f"{IN_QUESTION}: {NULL}",
         ),
         (
             '{"data": [{"paragraphs": [{"context": "a \\ud83d\\ude00 \\ud83d", "qas": []}]}]}',

@@ -77,7 +77,7 @@ def labels_of(model: BertClassifier) -> tuple[str, ...]:
 def test_arguments_are_the_settings_and_the_options(estimator: Any, task: Any) -> None:
     # files, and what is written beside a run; threads are the caller's process's
     of_files = {"train", "dev", "out", "overwrite", "columns", "format", "header", "delimiter", "quoting", "encoding",
-                "threads", "save_every", "tensorboard"}  # fmt: skip
+                "threads", "save_every", "tensorboard", "adapt", "adapt_epochs"}  # fmt: skip
     of_y = {"labels", "multi_label", "separator"}
     fields = {**Settings.model_fields, **task.options()}
     wanted = {name: field.default for name, field in fields.items() if name not in of_files | of_y}

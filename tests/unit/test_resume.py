@@ -14,10 +14,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from bertsmith.api import METRICS, RUN, STATE, Run, train
+from bertsmith.api import Run, train
 from bertsmith.config import Settings, read_toml, resolve, write_toml
 from bertsmith.errors import BundleError, TrainingError
 from bertsmith.tasks.classify import Classify
+from bertsmith.training.folder import METRICS, RUN, STATE
 from bertsmith.training.state import read_position
 from small_runs import changed, labelled, settings_of, weights, write_tsv
 

@@ -25,12 +25,13 @@ REFERENCES = {
     Scheme.IOB2: seqeval_scheme.IOB2,
     Scheme.BIOES: seqeval_scheme.IOBES,
     Scheme.BILOU: seqeval_scheme.BILOU,
+    Scheme.BMES: seqeval_scheme.IOBES,  # with I for M
 }
 WITH_ENTITIES = pytest.mark.parametrize("scheme", REFERENCES, ids=str)
 
 
 def labels_of(scheme: Scheme) -> tuple[str, ...]:
-    letters = {Scheme.BIOES: "BIES", Scheme.BILOU: "BILU"}.get(scheme, "BI")
+    letters = {Scheme.BIOES: "BIES", Scheme.BILOU: "BILU", Scheme.BMES: "BMES"}.get(scheme, "BI")
     return schemes.closed([f"{letter}-{kind}" for letter in letters for kind in ("PER", "LOC")], scheme)
 
 
@@ -49,7 +50,7 @@ def test_strict_entities_are_those_of_seqeval(scheme: Scheme, data: Any) -> None
     tags = data.draw(any_tags(scheme))
     expected = [
         Entity(entity.tag, entity.start, entity.end)
-        for entity in seqeval_scheme.Tokens(tags, scheme=REFERENCES[scheme]).entities
+        for entity in seqeval_scheme.Tokens([tag.replace("M-", "I-") for tag in tags], REFERENCES[scheme]).entities
     ]
     assert schemes.entities(tags, scheme) == expected
 
@@ -60,7 +61,8 @@ def test_strict_entities_are_those_of_seqeval(scheme: Scheme, data: Any) -> None
 def test_lenient_entities_are_those_of_conlleval(scheme: Scheme, data: Any) -> None:
     """As seqeval's default counts them, which was made after conlleval."""
     tags = data.draw(any_tags(scheme))
-    as_bioes = [tag.replace("L-", "E-").replace("U-", "S-") if tag[1:2] == "-" else tag for tag in tags]
+    theirs = {"L-": "E-", "U-": "S-", "M-": "I-"}
+    as_bioes = [theirs.get(tag[:2], tag[:2]) + tag[2:] for tag in tags]
     expected = [Entity(kind, start, last + 1) for kind, start, last in get_entities(as_bioes)]
     assert schemes.entities_conlleval(tags) == expected
 
@@ -161,6 +163,8 @@ def test_broken_is_what_may_not_follow(scheme: Scheme, data: Any) -> None:
         ([["B-PER", "E-PER", "S-LOC"]], Scheme.BIOES),
         ([["S-LOC"]], Scheme.BIOES),
         ([["B-PER", "L-PER", "U-LOC"]], Scheme.BILOU),
+        ([["B-PER", "M-PER", "E-PER", "O", "S-LOC"]], Scheme.BMES),
+        ([["B-PER", "M-PER", "O"], *[["B-PER", "I-PER", "O"]] * 3], Scheme.IOB2),
         # a few tags of another scheme do not make it that one
         ([["B-PER", "O", "E-LOC"], *[["B-PER", "I-PER", "O"]] * 3], Scheme.IOB2),
         ([["S-PER", "O"], *[["I-PER", "I-PER", "O"]] * 3], Scheme.IOB1),
@@ -191,7 +195,7 @@ def test_a_scheme_is_told_by_its_own_sentences(scheme: Scheme, data: Any) -> Non
             assert schemes.entities_conlleval(tags) == schemes.entities(tags, scheme)
 
 
-@given(st.lists(st.lists(st.sampled_from(["O", *(f"{prefix}-{kind}" for prefix in "BIESLU" for kind in "XY")]))))
+@given(st.lists(st.lists(st.sampled_from(["O", *(f"{prefix}-{kind}" for prefix in "BIESLUM" for kind in "XY")]))))
 def test_the_scheme_is_that_with_fewest_broken_tags(sentences: list[list[str]]) -> None:
     found = schemes.detect(sentences)
     if all(tag == "O" for tags in sentences for tag in tags):
@@ -199,7 +203,7 @@ def test_the_scheme_is_that_with_fewest_broken_tags(sentences: list[list[str]]) 
         return
     wrong = {scheme: sum(len(schemes.broken(tags, scheme)) for tags in sentences) for scheme in REFERENCES}
     assert wrong[found] == min(wrong.values())
-    in_order = (Scheme.IOB2, Scheme.IOB1, Scheme.BIOES, Scheme.BILOU)
+    in_order = (Scheme.IOB2, Scheme.IOB1, Scheme.BIOES, Scheme.BILOU, Scheme.BMES)
     assert found is next(scheme for scheme in in_order if wrong[scheme] == wrong[found])
 
 
@@ -216,7 +220,9 @@ def test_many_words_are_no_matter() -> None:
         (["O", "B-X", "I-X"], ["iob1", "iob2", "plain"]),
         (["O", "I-X"], ["iob1", "iob2", "plain"]),
         (["O", "B-X", "I-X", "E-X", "S-X"], ["bioes", "plain"]),
-        (["O", "S-X"], ["bioes", "plain"]),
+        (["O", "B-X", "M-X", "E-X", "S-X"], ["bmes", "plain"]),
+        (["O", "B-X", "M-X"], ["plain"]),
+        (["O", "S-X"], ["bioes", "bmes", "plain"]),
         (["O", "B-X", "I-X", "L-X", "U-X"], ["bilou", "plain"]),
         (["O", "B-X", "E-X", "U-X"], ["plain"]),
         (["B-X", "I-X"], ["plain"]),

@@ -733,6 +733,7 @@ def test_the_baseline_and_a_collapse() -> None:
         (("I-LOC", "I-PER", "O"), Scheme.IOB1),
         (("O", "B-PER", "I-PER", "E-PER", "S-PER"), Scheme.BIOES),
         (("O", "B-PER", "I-PER", "L-PER", "U-PER"), Scheme.BILOU),
+        (("O", "B-PER", "E-PER", "M-PER", "S-PER"), Scheme.BMES),
         (("ADJ", "NOUN"), Scheme.PLAIN),
         (("B-PER", "I-PER"), Scheme.PLAIN),  # without O, no legal sequence may be left
         (("LABEL_0", "LABEL_1"), Scheme.PLAIN),
@@ -785,3 +786,29 @@ def test_the_mean_of_pieces_is_learned_as_it_is_answered(tiny_checkpoint: Callab
         expected = torch.nn.functional.cross_entropy(score_WC, target_W, reduction="sum")
         assert loss.targets == len(words)
         assert float(loss.total) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("tags", ["(ORG*/*)/*/(LOC)", "(ORG*/*)/*/*", "*/*/(ORG*)/*", "(0/0)/-/(0)", "-/(3|(4/3)|4)/-"])
+def test_the_brackets_of_conll_2012_are_named(tags: str) -> None:
+    words = " ".join(f"{word}/{tag}" for word, tag in zip("abcd", tags.split("/"), strict=False))
+    with pytest.raises(DataError, match=r"^words\.conll:1: the tag '\(.*' is in the bracket form of CoNLL-2012"):
+        examples_of([words])
+    task, _ = examples_of([words], scheme="plain")
+    assert set(task.labels) == set(tags.split("/"))
+
+
+def test_tags_with_brackets_that_are_parts_of_speech() -> None:
+    task, _ = examples_of(["a/DT (/( b/NN )/) -/- */SYM"])
+    assert task.spells is Scheme.PLAIN
+
+
+def test_bmes_keeps_its_letters() -> None:
+    sentence = "Li/B-PER of/M-PER Wu/E-PER saw/O Oslo/S-LOC"
+    task, (example,) = examples_of([sentence])
+    assert task.describe() == "BMES entities of 2 types"
+    assert task.labels == ("O", *(f"{prefix}-{kind}" for kind in ("LOC", "PER") for prefix in "BMES"))
+    assert example.target is not None
+    found = predicted(task, example, example.target)
+    assert [(each.type, each.text) for each in found.entities] == [("PER", "Li of Wu"), ("LOC", "Oslo")]
+    spelled = Tag(scheme="bmes").read(Row({"text": "Li of Wu saw", "spans": [[0, 8, "PER"]]}, PLACE))
+    assert spelled.target == ("B-PER", "M-PER", "E-PER", "O")

@@ -15,31 +15,46 @@ from bertsmith import __version__
 from bertsmith.errors import BertsmithError, nearest
 
 COMMANDS = {
-    "demo": "train on the packaged samples, show what comes out, say what to try next",
-    "check": "what is wrong with your data, before an hour is spent on it: bertsmith check classify train.tsv dev.tsv",
-    "train": "train a task on your file: bertsmith train classify --train train.tsv --out runs/mine",
-    "evaluate": "score a trained model on a file with labels: bertsmith evaluate runs/mine test.tsv",
-    "predict": 'answer for a text, two texts, a file or stdin: bertsmith predict runs/mine "a fine film"',
+    "demo": "train on the packaged samples, show what comes out",
+    "check": "what is wrong with your data, before an hour is spent on it",
+    "train": "train a task on your file",
+    "evaluate": "score a trained model on a file with labels",
+    "predict": "answer for a text, two texts, a file or stdin",
+    "adapt": "train an encoder on with the words of your domain",
+    "pretrain": "train an encoder from nothing",
+    "fill": "words for the blanks of a text, with their probabilities",
+    "next": "how likely a text is to follow another",
+    "coherence": "whether sentences read better in their order than shuffled",
+    "score": "how likely a text is, word piece by word piece",
     "tasks": "the tasks with their inputs, options and scores",
     "env": "what bertsmith finds on this machine",
 }
 
-HELP = f"""bertsmith {__version__}: fine-tune BERT-family encoders on your texts, and use what comes out.
+HELP = f"""bertsmith {__version__}: fine-tune BERT-family encoders on your texts,
+and use what comes out.
 
 Usage: bertsmith COMMAND [ARGUMENTS] [FLAGS]
 
 Commands:
 {chr(10).join(f"  {name:<10} {summary}" for name, summary in COMMANDS.items())}
 
-  bertsmith COMMAND --help tells more, bertsmith train TASK --help lists a task's own flags.
+Examples:
+  bertsmith check classify train.tsv dev.tsv
+  bertsmith train classify --train train.tsv --out runs/mine
+  bertsmith evaluate runs/mine test.tsv
+  bertsmith predict runs/mine "a fine film"
+
+bertsmith COMMAND --help tells more, bertsmith train TASK --help a task's own
+flags, bertsmith predict MODEL --help those of a trained model.
 
 Flags for every command:
   --debug    show the traceback of an error
   --help     this text
   --version  the version
 
-Exit codes: 0 done; 1 an unexpected error; 2 the input is wrong (a file, a flag, a folder); 3 a package is missing;
-4 training could not go on, or was stopped and can be resumed; 130 interrupted.
+Exit codes: 0 done; 1 an unexpected error; 2 the input is wrong (a file, a flag,
+a folder); 3 a package is missing; 4 training could not go on, or was stopped
+and can be resumed; 130 interrupted.
 NO_COLOR=1 turns colours off; progress goes to stderr, results go to stdout.
 """
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from rich.table import Table
 
 from bertsmith import checks, tasks
 from bertsmith.cli import show
 from bertsmith.cli.flags import of_inputs, of_settings, parse, with_flags
+from bertsmith.cli.reading import flags_of_others
 from bertsmith.config import Settings, resolve
 from bertsmith.errors import SettingsError
 
@@ -61,19 +62,20 @@ def run(arguments: list[str]) -> int:
             show_report(show.stdout(), report, quiet=quiet)
         codes.append(0 if report.passed(strict=strict) else 2)
 
-    parse(with_flags(check, _flags(arguments)), "check", arguments)
+    name = next((argument for argument in arguments if argument in tasks.names()), None)
+    parse(with_flags(check, _flags(name)), "check", arguments, elsewhere=flags_of_others(name))
     return codes[0] if codes else 0
 
 
-def _flags(arguments: Sequence[str]) -> list[Any]:
-    """The flags of the task that the arguments name: its columns and its options; how files are read; lengths."""
-    name = next((argument for argument in arguments if argument in tasks.names()), None)
-    flags = of_settings({name: Settings.model_fields[name] for name in LENGTHS}, group="Lengths")
-    flags += of_settings({name: Settings.model_fields[name] for name in READING}, group="Reading")
-    if name is not None:
-        kind = tasks.task_class(name)
-        flags += of_inputs(kind.inputs, group="Columns")
-        flags += of_settings(kind.options(), group=f"Task {name}")
+def _flags(task: str | None) -> list[Any]:
+    """The flags of a task: its columns and its options; how files are read; lengths."""
+    fields = Settings.model_fields
+    flags = of_settings({name: fields[name] for name in READING}, group=Group("Reading", sort_key=2))
+    flags += of_settings({name: fields[name] for name in LENGTHS}, group=Group("Lengths", sort_key=3))
+    if task is not None:
+        kind = tasks.task_class(task)
+        flags += of_inputs(kind.inputs, group=Group("Columns", sort_key=0))
+        flags += of_settings(kind.options(), group=Group(f"Task {task}", sort_key=1))
     return flags
 
 

@@ -11,14 +11,18 @@ from cyclopts import Parameter
 from bertsmith import api
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, whole_number, with_flags
-from bertsmith.cli.reading import columns_of, options_of, reading_flags, reading_of
+from bertsmith.cli.reading import columns_of, flags_of_others, options_of, reading_flags, reading_of, task_of_model
 from bertsmith.errors import SettingsError
 from bertsmith.files import check_writable, replacing
 
 
 def run(arguments: list[str]) -> None:
     """Score a model on a file."""
-    parse(with_flags(evaluate, reading_flags(labels=True)), "evaluate", arguments)
+    task = task_of_model(arguments)
+    command = with_flags(evaluate, reading_flags(task, labels=True))
+    if task is None:
+        command.__doc__ = f"{command.__doc__}\n\nbertsmith evaluate MODEL --help lists the options of that model alone."
+    parse(command, "evaluate", arguments, elsewhere=flags_of_others(task, labels=True, at_use=True))
 
 
 def evaluate(

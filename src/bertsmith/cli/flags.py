@@ -20,18 +20,25 @@ if TYPE_CHECKING:
     from bertsmith.records import Input
 
 
-def parse(function: Callable[..., None], name: str, arguments: Sequence[str]) -> None:
+def parse(
+    function: Callable[..., None], name: str, arguments: Sequence[str], *, elsewhere: Mapping[str, str] | None = None
+) -> None:
     """Call `function` with the arguments of a command line.
 
+    elsewhere: names of flags that it does not take and other tasks do, with what to say of each.
     Raises SettingsError for arguments that it does not take, with the nearest flag.
     """
     app = cyclopts.App(
         name=f"bertsmith {name}",
+        help=_paragraphs(function),
+        usage=_usage(function, name),
         help_format="plaintext",
+        group_parameters=Group.create_default_parameters("Flags"),
         version_flags=[],
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # it would leave without a word
     )
+    app["--help"].show = False  # who reads this knows it
     app.default(function)
     arguments = list(arguments)
     if "-" in arguments and "--" not in arguments:  # a lone -, for standard input, is no flag
@@ -40,14 +47,34 @@ def parse(function: Callable[..., None], name: str, arguments: Sequence[str]) ->
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
-        raise SettingsError(f"{_what_is_wrong(error, name)} (bertsmith {name} --help lists the flags)") from None
+        raise SettingsError(
+            f"{_what_is_wrong(error, name, elsewhere or {})} (bertsmith {name} --help lists the flags)"
+        ) from None
 
 
-def _what_is_wrong(error: cyclopts.CycloptsError, command: str) -> str:
+def _paragraphs(function: Callable[..., None]) -> str:
+    """A function's docstring, a line for each of its paragraphs, which a terminal breaks where it ends."""
+    return "\n\n".join(" ".join(each.split()) for each in (inspect.getdoc(function) or "").split("\n\n"))
+
+
+def _usage(function: Callable[..., None], command: str) -> str:
+    words = ["Usage: bertsmith", command]
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is each.VAR_POSITIONAL:
+            words.append(f"[{each.name.upper()} …]")
+        elif each.kind is each.POSITIONAL_ONLY:
+            words.append(each.name.upper() if each.default is each.empty else f"[{each.name.upper()}]")
+    return " ".join([*words, "[FLAGS]"])
+
+
+def _what_is_wrong(error: cyclopts.CycloptsError, command: str, elsewhere: Mapping[str, str]) -> str:
     texts = command == "predict"
     match error:
         case cyclopts.UnknownOptionError(token=token):
             given = token.keyword or token.value
+            name = given.partition("=")[0]
+            if note := elsewhere.get(name.removeprefix("--").replace("-", "_")):
+                return f"{name} {note}"
             known = [name for argument in error.argument_collection for name in argument.names if name.startswith("--")]
             hint = nearest(given, known) or ("; a text that begins with - goes after --" if texts else "")
             return f"unknown flag {given!r}{hint}"
@@ -105,7 +132,9 @@ def with_flags(function: Callable[..., None], parameters: Sequence[inspect.Param
     return wrapped
 
 
-def of_settings(fields: Mapping[str, FieldInfo], *, group: str, left_out: str | None = None) -> list[inspect.Parameter]:
+def of_settings(
+    fields: Mapping[str, FieldInfo], *, group: Group | str, left_out: str | None = None
+) -> list[inspect.Parameter]:
     """A flag for every field of a settings model; its help is the field's description with the default.
 
     left_out: what is taken where the flag is left out, if not the field's default.
@@ -121,7 +150,7 @@ def of_settings(fields: Mapping[str, FieldInfo], *, group: str, left_out: str | 
     return flags
 
 
-def of_inputs(inputs: Sequence[Input], *, group: str) -> list[inspect.Parameter]:
+def of_inputs(inputs: Sequence[Input], *, group: Group | str) -> list[inspect.Parameter]:
     """A flag for every input that a task reads from a column."""
     return [
         flag(each.name, str, f"{each.help}; left out, guessed: {', '.join(each.names[:4])} …", group=group)
@@ -129,12 +158,13 @@ def of_inputs(inputs: Sequence[Input], *, group: str) -> list[inspect.Parameter]
     ]
 
 
-def flag(name: str, kind: Any, help_text: str, *, group: str) -> inspect.Parameter:
+def flag(name: str, kind: Any, help_text: str, *, group: Group | str) -> inspect.Parameter:
     """One flag that may be left out."""
     parameter = Parameter(
         help=help_text,
-        group=Group(group),
+        group=group,
         show_default=False,
+        show_choices=not all(str(choice) in help_text for choice in _choices(kind)),
         converter=whole_number if int in _kinds(kind) else None,
     )
     annotation = Annotated[kind | None, parameter]

@@ -14,20 +14,29 @@ from cyclopts import Parameter
 from bertsmith import api
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, whole_number, with_flags
-from bertsmith.cli.reading import columns_of, options_of, reading_flags, reading_of
+from bertsmith.cli.reading import columns_of, flags_of_others, options_of, reading_flags, reading_of, task_of_model
 from bertsmith.cli.writing import writer
-from bertsmith.data import FORMATS
+from bertsmith.data import FORMATS, Rows
+from bertsmith.data.conll import look_tagged
+from bertsmith.data.lines import Lines
 from bertsmith.errors import InputError, SettingsError
 from bertsmith.files import replacing
 from bertsmith.infer import LOOK_AHEAD
 from bertsmith.records import Place, Row
 from bertsmith.tasks import Task
-from bertsmith.training.events import Predicted, Said
+from bertsmith.training.events import Listener, Predicted, Said
+
+# So many of the texts on a pipe are looked at for whether they are texts.
+_LOOK_AT = 12
 
 
 def run(arguments: list[str]) -> None:
     """Answer for texts with a trained model."""
-    parse(with_flags(predict, reading_flags(labels=False)), "predict", arguments)
+    task = task_of_model(arguments)
+    command = with_flags(predict, reading_flags(task, labels=False))
+    if task is None:
+        command.__doc__ = f"{command.__doc__}\n\nbertsmith predict MODEL --help lists the options of that model alone."
+    parse(command, "predict", arguments, elsewhere=flags_of_others(task, labels=False, at_use=True))
 
 
 def predict(
@@ -88,7 +97,9 @@ def predict(
                 keep=kept,
             )
             watch.listen(Said(opened.describe()))
-            rows = opened
+            lines = isinstance(opened.table, Lines) and reading_of(flags).format == "auto"
+            per_word = any(each.per_word for each in predictor.bundle.task.inputs)
+            rows = _warned_of_columns(opened, watch.listen) if lines and per_word else opened
         with _opened(out) as stream, writer(stream, to, out) as write:
             began = time.monotonic()
             for number, answer in enumerate(predictor.stream(rows, look_ahead=look_ahead), start=1):
@@ -100,6 +111,33 @@ def predict(
                     stream.flush()  # whoever reads on gets whole windows at once
                 if number % 256 == 0 and (out is not None or not sys.stdout.isatty()):
                     watch.listen(Predicted(number, None, time.monotonic() - began))
+
+
+def _warned_of_columns(rows: Rows, listen: Listener) -> Iterator[Row]:
+    """The rows as they come, with a warning if the texts that come first look like words and tags parted by blanks.
+
+    Nothing is read ahead for it: whoever writes to a pipe may wait for an answer before the next text.
+    """
+    texts: list[str] = []
+
+    def look() -> None:
+        if look_tagged(texts):
+            listen(
+                Said(
+                    f"{rows.name}: the lines look like words with their tags, parted by blanks, and each is read as a "
+                    "text; for sentences of words give --format conll, for texts --format lines",
+                    warning=True,
+                )
+            )
+
+    for row in rows:
+        if len(texts) < _LOOK_AT and row.values["text"].strip():
+            texts.append(row.values["text"])
+            if len(texts) == _LOOK_AT:
+                look()
+        yield row
+    if len(texts) < _LOOK_AT:
+        look()
 
 
 def _check_takes_two(task: Task[Any, Any]) -> None:

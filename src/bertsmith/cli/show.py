@@ -114,7 +114,7 @@ class Watch:
             case Stepped():
                 self._step(event)
             case Scored():
-                scores = "  ".join(f"{escape(name)} {_number(value)}" for name, value in event.scores.items())
+                scores = "  ".join(f"{escape(name)} {number(value)}" for name, value in event.scores.items())
                 best = "  [green]best so far[/]" if event.best else ""
                 self._line(f"step {event.step:,}  epoch {event.epoch:.2f}  dev: {scores}{best}")
             case Predicted():
@@ -130,6 +130,7 @@ class Watch:
 
     def _begin(self, event: Began) -> None:
         self._began, self._started, self._said_at, self._tokens = event, time.monotonic(), time.monotonic(), 0
+        self._loss = None
         self._line(
             f"training: {_counted(event.rows, 'row')}, {event.epochs:.3g} epochs, {event.steps:,} steps; "
             f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
@@ -202,7 +203,7 @@ def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> 
     for name, score in scores.values.items():
         shown = f"[bold]{escape(name)}[/]" if name == scores.main else escape(name)
         without = scores.baseline.get(name)
-        table.add_row(shown, _number(score.value), _interval(score), _number(without.value if without else None))
+        table.add_row(shown, number(score.value), interval(score), number(without.value if without else None))
     console.print(table)
     if evaluation.details and len(evaluation.details) <= MOST_LABELS:
         columns = list(next(iter(evaluation.details.values())))
@@ -211,15 +212,15 @@ def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> 
         for column in columns:
             by_label.add_column(column, justify="right")
         for label, values in evaluation.details.items():
-            by_label.add_row(escape(label), *(_number(values[column]) for column in columns))
+            by_label.add_row(escape(label), *(number(values[column]) for column in columns))
         console.print(by_label)
 
 
-def _interval(score: Score) -> str:
-    return "–" if score.low is None or score.high is None else f"{_number(score.low)} … {_number(score.high)}"
+def interval(score: Score) -> str:
+    return "–" if score.low is None or score.high is None else f"{number(score.low)} … {number(score.high)}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

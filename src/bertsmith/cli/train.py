@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from bertsmith import api, tasks
 from bertsmith.bundle import MANIFEST
 from bertsmith.cli import show
 from bertsmith.cli.flags import flag, of_inputs, of_settings, parse, with_flags
+from bertsmith.cli.reading import flags_of_others
+from bertsmith.cli.stopping import stop_on_signal
 from bertsmith.config import PRESETS, Settings, read_toml, resolve
 from bertsmith.errors import SettingsError, listed
+from bertsmith.training.folder import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+
+    from bertsmith.records import Input
 
 GROUPS = {
     "Data": ("train", "dev", "dev_fraction", "format", "header", "delimiter", "quoting", "encoding"),
     "Run": ("encoder", "out", "overwrite", "device", "threads", "save_every", "tensorboard"),
     "Training": (),  # all the others
 }
+# In this order; those of the task named come with its columns.
+PANELS = ("Data", "Columns", "Run", "Training")
 
 
 def run(arguments: list[str]) -> None:
     """Train the task that the first argument, or the settings file, names."""
-    parse(_command_for(arguments), "train", arguments)
+    task = _task_named(arguments)
+    parse(_command_for(task), "train", arguments, elsewhere=flags_of_others(task))
 
 
-def _command_for(arguments: list[str]) -> Any:
-    """The command with the flags of the task that the arguments name, or with those of all tasks alone."""
+def _task_named(arguments: list[str]) -> str | None:
+    """The task that the arguments name, or their settings file; None if neither does. May raise SettingsError."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if name is None:  # the task after some of the flags
         name = next((argument for argument in arguments if argument in tasks.names()), None)
@@ -43,18 +46,43 @@ def _command_for(arguments: list[str]) -> Any:
     if name is None and config is not None:
         written = read_toml(Path(config)).get("task")
         name = written if written in tasks.names() else None  # if not, that is said with the file's name
+    if name is not None:
+        tasks.task_class(name)  # says what is no task, with the nearest
+    return name
+
+
+def _command_for(task: str | None) -> Any:
+    """The command with the flags and the help of a task, or with those of all tasks alone."""
     named = {name for group in GROUPS.values() for name in group}
     fields = Settings.model_fields
     flags = []
+    panels = {name: Group(name, sort_key=place) for place, name in enumerate(PANELS)}
     for group, names in GROUPS.items():
         chosen = names or [each for each in fields if each not in named and each != "columns"]
-        flags += of_settings({each: fields[each] for each in chosen}, group=group)
-    flags.append(flag("preset", str, f"settings to start from: {', '.join(PRESETS)}", group="Training"))
-    if name is not None:
-        kind = tasks.task_class(name)
-        flags += of_inputs(kind.inputs, group="Columns")
-        flags += of_settings(kind.options(), group=f"Task {name}")
-    return with_flags(train, flags)
+        flags += of_settings({each: fields[each] for each in chosen}, group=panels[group])
+    flags.append(flag("preset", str, f"settings to start from: {', '.join(PRESETS)}", group=panels["Training"]))
+    if task is None:
+        return with_flags(train, flags)
+    kind = tasks.task_class(task)
+    flags += of_inputs(kind.inputs, group=panels["Columns"])
+    flags += of_settings(kind.options(), group=Group(f"Task {task}", sort_key=panels["Columns"].sort_key))
+    command = with_flags(train, flags)
+    command.__doc__ = (
+        f"Train the task {task}: {kind.summary}.\n\nInputs: {_in_words(kind.inputs)}. For example:\n\n"
+        f"{kind.example}\n\nEvery flag is a key of a settings file, with _ for -."
+    )
+    return command
+
+
+def _in_words(inputs: Sequence[Input]) -> str:
+    """``words or text, tags or spans``: the inputs, with those that may be missing in training told from the others."""
+    parts: list[str] = []
+    for before, each in zip([None, *inputs], inputs, strict=False):
+        if before is not None and before.or_else == each.name:
+            parts[-1] += f" or {each.name}"
+        else:
+            parts.append(each.name if each.required or each.needed_to_train else f"{each.name} (if there is one)")
+    return ", ".join(parts)
 
 
 def _value_of(name: str, arguments: list[str]) -> str | None:
@@ -97,7 +125,7 @@ def train(
         if written:  # alone first, so that the file is not blamed for a flag
             resolve({**written, "task": values["task"]}, source=str(config))
     chosen, settings = resolve(values)
-    with show.Watch(quiet=quiet or json) as watch, _stop_on_signal(watch) as stop:
+    with show.Watch(quiet=quiet or json) as watch, stop_on_signal(watch) as stop:
         result = api.train(chosen, settings, resume=resume is not None, listen=watch.listen, stop=stop)
     if json:
         evaluation = result.evaluation.record() if result.evaluation else None
@@ -118,38 +146,11 @@ def _of_stopped_run(out: Path) -> dict[str, Any]:
     """The settings of a run that was stopped, by its out folder or by the .partial folder beside that."""
     name = out.name.removesuffix(".partial")
     folder, partial = out.parent / name, out.parent / f"{name}.partial"
-    if not (partial / api.RUN).is_file():
+    if not (partial / RUN).is_file():
         ended = f"; the run {folder} has ended" if (folder / MANIFEST).is_file() else ""
         raise SettingsError(f"--resume {out}: there is no stopped run, which would be in {partial}{ended}")
-    return {**read_toml(partial / api.RUN), "out": str(folder)}
+    return {**read_toml(partial / RUN), "out": str(folder)}
 
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
-
-
-@contextmanager
-def _stop_on_signal(watch: show.Watch) -> Iterator[Any]:
-    """While it trains, the first Ctrl-C or SIGTERM asks the run to save its state and stop; before, and a second
-    Ctrl-C, interrupts at once."""
-    asked = threading.Event()
-
-    def ask(number: int, _frame: Any) -> None:
-        if not watch.training or (asked.is_set() and number == signal.SIGINT):
-            raise KeyboardInterrupt
-        asked.set()
-        # print, and what rich shows, may not be entered a second time, and a signal comes in the midst of either
-        with suppress(OSError, ValueError):
-            os.write(
-                sys.stderr.fileno(), b"\nstopping after this step, to save the state; Ctrl-C again stops at once\n"
-            )
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -45,7 +45,7 @@ FORMATS: dict[str, Format] = {
     "tsv": Format(open_tsv, (".tsv", ".tab")),
     "jsonl": Format(open_jsonl, (".jsonl", ".ndjson")),
     "parquet": Format(open_parquet, (".parquet",), gzip=False),
-    "conll": Format(open_conll, (".conll", ".bio", ".iob", ".iob2", ".bioes")),
+    "conll": Format(open_conll, (".conll", ".bio", ".iob", ".iob2", ".bioes", ".bmes")),
     "conllu": Format(open_conllu, (".conllu",)),
     "squad": Format(open_squad, (".json",)),
     "lines": Format(open_lines, (".txt",)),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _CLIP = 30
 _MOST_SHOWN = 12
+# Of inputs that are lists, what an empty one says.
+_EMPTY = {"answers": "that there is no answer", "spans": "that there is no entity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,12 @@ def text_of(row: Row, name: str) -> str:
         raise DataError(f"there is no {name}; it must be a string", place=row.place)
     found = f"{type(value).__name__} {clipped(value)}"
     raise DataError(f"{name} must be a string, got {found}", place=row.place)
+
+
+def is_null(choice: Choice) -> str:
+    """What to say of a row whose column holds null, which may mean anything."""
+    says = f"; [], an empty list, says {_EMPTY[choice.input]}" if choice.input in _EMPTY else ""
+    return f"{choice.column!r} is null, and {choice.input} needs a value{says}"
 
 
 def _requested(columns: Columns, name: str, asked: str) -> int:

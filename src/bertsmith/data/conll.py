@@ -27,8 +27,10 @@ _BLANKS = re.compile(r"[ \t]+")
 # "# sent_id = 7", CoNLL-U's "# newdoc", and MultiCoNER's "# id 7<tab>domain=en": where blanks part the columns, a word
 # line may hold as many.
 _METADATA = re.compile(r"# (?:\S+ = |(?:newdoc|newpar|sent_id|text)(?: |$)|[^\t]*\t)")
+# CoNLL-2012's own line before a document; its rows have a column for every predicate of their sentence.
+_BEGIN_2012 = "#begin document"
 # What no text on a pipe begins with.
-_BEGIN = re.compile(rf"{_DOCUMENT}|# (?:\S+ = |(?:newdoc|newpar)(?: |$)|[^\t]*\t)")
+_BEGIN = re.compile(rf"{_DOCUMENT}|{_BEGIN_2012}|# (?:\S+ = |(?:newdoc|newpar)(?: |$)|[^\t]*\t)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,17 @@ class Conll:
 
 
 def open_conll(source: Source, *, options: ReadOptions, wanted: Wanted) -> Conll:  # noqa: ARG001
-    """Opens a CoNLL file. Options of delimited files do not concern it."""
+    """Opens a CoNLL file. Options of delimited files do not concern it.
+
+    Raises: DataError for a file without rows, and for one of CoNLL-2012, whose sentences differ in their columns.
+    """
+    if line := _begin_2012(source):
+        message = (
+            f"{_BEGIN_2012!r} begins a file of CoNLL-2012, whose sentences differ in their columns and whose entities"
+            " stand in brackets, as '(PERSON*'; write a file of two columns, each word with its tag B-PERSON, I-PERSON"
+            " or O (docs/tag.md has a command for it)"
+        )
+        raise DataError(message, place=source.place(line))
     form = _form(source)
     if form is None:
         raise no_rows(source)
@@ -105,12 +117,20 @@ def open_conll(source: Source, *, options: ReadOptions, wanted: Wanted) -> Conll
     return Conll(source, Columns(cells=cells, named=True, place=source.place(form.line)), form)
 
 
+def _begin_2012(source: Source) -> int | None:
+    """The line on which a file of CoNLL-2012 begins; None if it is none."""
+    number, line = next(((number, line) for number, line in enumerate(source.peek(), 1) if not line.isspace()), (0, ""))
+    return number if line.startswith(_BEGIN_2012) else None
+
+
 def looks_like_conll(source: Source, *, may_be_text: bool = False) -> bool:
     """Whether a file's first lines are sentences of words, all in equally many columns, two or more.
 
     A blank in the last column tells that a line is a row of a table, all tags of a sentence in one cell. may_be_text:
     the lines may be texts; then, of columns parted by blanks, the last may not look like a word of a text.
     """
+    if _begin_2012(source):
+        return True  # and says why it cannot be read
     form = _form(source)
     if form is None or form.width == 1:
         return False
@@ -128,6 +148,21 @@ def _may_be_of_text(cell: str) -> bool:
     """Whether a cell looks like a word of a text and not like a tag: small letters, perhaps after a capital."""
     letters = cell.strip(".,;:!?\"'()")
     return not cell.isascii() or (len(letters) > 1 and letters.isalpha() and letters[1:].islower())
+
+
+# The type of an entity begins with a letter, unlike what stands in "vitamin B-12".
+_TAG = re.compile(r"O|[BIESLUM]-[^\W\d]\S*")
+_FEWEST = 3
+
+
+def look_tagged(texts: Sequence[str]) -> bool:
+    """Whether texts look like words with their tags, parted by blanks: all have equally many parts, and a tag last."""
+    rows = [text.split() for text in texts]
+    return (
+        len(rows) >= _FEWEST
+        and len(rows[0]) > 1
+        and all(len(row) == len(rows[0]) and _TAG.fullmatch(row[-1]) for row in rows)
+    )
 
 
 def begins_like_conll(source: Source) -> bool:

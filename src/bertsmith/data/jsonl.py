@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bertsmith.data.columns import Columns
+from bertsmith.data.columns import Columns, is_null
 from bertsmith.data.source import without_end
 from bertsmith.data.table import no_rows
 from bertsmith.errors import DataError, listed, nearest
@@ -66,8 +66,7 @@ class JsonLines:
             if value is not None:
                 values[choice.input] = value
             elif key in record:
-                message = f"{key!r} is null, and {choice.input} needs a value"
-                raise DataError(message, place=self.source.place(line))
+                raise DataError(is_null(choice), place=self.source.place(line))
             elif choice.required:
                 message = f"there is no key {key!r} for {choice.input}; keys are {listed(record)}"
                 raise DataError(message + nearest(key, record), place=self.source.place(line))

@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bertsmith.data.columns import Columns
+from bertsmith.data.columns import Columns, is_null
 from bertsmith.data.table import no_rows
 from bertsmith.errors import DataError
 from bertsmith.records import Row
@@ -43,8 +43,7 @@ class Parquet:
                     place = self.source.place(number)
                     for choice, value in zip(choices, values, strict=True):
                         if value is None:
-                            message = f"{choice.column!r} is null, and {choice.input} needs a value"
-                            raise DataError(message, place=place)
+                            raise DataError(is_null(choice), place=place)
                     yield Row({choice.input: value for choice, value in zip(choices, values, strict=True)}, place)
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bertsmith.data.columns import Columns, clipped
+from bertsmith.data.columns import Columns, clipped, is_null
 from bertsmith.data.jsonl import DECODER, DuplicateKeyError, check_characters
 from bertsmith.data.table import no_rows
 from bertsmith.errors import DataError, listed, nearest
@@ -51,8 +51,7 @@ class Squad:
                 if value is not None:
                     values[choice.input] = value
                 elif choice.column in question:
-                    message = f"{choice.column!r} is null, and {choice.input} needs a value"
-                    raise DataError(message, place=place)
+                    raise DataError(is_null(choice), place=place)
                 elif choice.required and choice.column not in _ANSWERS:
                     raise DataError(f"there is no {choice.column!r} for {choice.input}", place=place)
             yield Row(values, place)

@@ -51,6 +51,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
     warmup: float = 0.1
     weight_decay: float = 0.01
     adam_epsilon: float = 1e-8
+    adam_beta2: float = 0.999
     clip: float = 1.0
     dropout: float | None = None
     layer_decay: float = 1.0

@@ -47,7 +47,7 @@ class BertTagger(_TokenEstimator):
         BertTagger(epochs=5).fit([["Ida", "sings"]], [["B-PER", "O"]]).predict([["Ola", "sings"]])
     """
 
-    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou", "plain"] = "auto"
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou", "bmes", "plain"] = "auto"
     pieces: Literal["first", "last", "mean"] = "first"
 
     def fit(self, X: Any, y: Any) -> Self:

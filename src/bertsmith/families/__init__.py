@@ -25,16 +25,20 @@ class HeadForm:
     """How a family's own models build a kind of head, so that a bundle opens in transformers with equal answers.
 
     architecture: the class in transformers. names: our module → its module in the checkpoint.
-    activation: of the head's dense layer, if it has one. dropout_key: of config.json; None for no dropout.
-    pretrained: those of our modules that pretraining already made (BERT's pooler).
+    activation: of the head's dense layer, if it has one; None for the encoder's own. dropout_key: of config.json; None
+    for no dropout. pretrained: those of our modules that pretraining already made (BERT's pooler).
+    tied: a matrix of the checkpoint that must be the word embeddings, if it is there. keeps: beginnings of tensor names
+    that are no part of this head, and stay in the checkpoint for those who train on from it.
     """
 
     architecture: str
     names: Mapping[str, str]
     dropout_key: str | None
-    activation: str = "tanh"
+    activation: str | None = "tanh"
     dropout_before: bool = False
     pretrained: tuple[str, ...] = ()
+    tied: str | None = None
+    keeps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,15 @@ class Family:
         """The keys of config.json that describe this encoder."""
         written = {key: getattr(config, ours) for ours, key in self.keys.items()}
         return {"model_type": self.model_type, **self.fixed, **written}
+
+    def form(self, kind: str) -> HeadForm:
+        """The form of a kind of head. Raises CheckpointError if the family has no such head."""
+        if kind not in self.heads:
+            having = [name for name, family in families().items() if kind in family.heads]
+            raise CheckpointError(
+                f"{self.model_type} has no {kind} head, which the task needs; families that have one: {listed(having)}"
+            )
+        return self.heads[kind]
 
     def full_name(self, name: str) -> str:
         """A checkpoint's tensor name in the one form used here: with prefix, ``gamma``/``beta`` as today."""

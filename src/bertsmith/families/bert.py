@@ -21,6 +21,12 @@ NAMES: Mapping[str, str | tuple[str, ...]] = {
     "layers.{i}.feed_forward_norm": "encoder.layer.{i}.output.LayerNorm",
 }
 
+MASKED: Mapping[str, str] = {
+    "dense": "cls.predictions.transform.dense",
+    "norm": "cls.predictions.transform.LayerNorm",
+    "output": "cls.predictions",
+}
+
 KEYS = {
     "vocabulary": "vocab_size",
     "width": "hidden_size",
@@ -54,6 +60,19 @@ DEFAULTS = {
 
 FIXED = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
 
+# The shapes that were published: base and large by Devlin et al. 2019 (§3), the others by Turc et al. 2019 (§4).
+SIZES: Mapping[str, Mapping[str, int]] = {
+    name: {"layers": layers, "width": width, "heads": width // 64, "inner_width": 4 * width}
+    for name, layers, width in (
+        ("tiny", 2, 128),
+        ("mini", 4, 256),
+        ("small", 4, 512),
+        ("medium", 8, 512),
+        ("base", 12, 768),
+        ("large", 24, 1024),
+    )
+}
+
 FAMILIES = (
     Family(
         model_type="bert",
@@ -76,6 +95,24 @@ FAMILIES = (
                 dropout_key="classifier_dropout",
             ),
             "span": HeadForm(architecture="BertForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key=None),
+            "masked": HeadForm(
+                architecture="BertForMaskedLM",
+                names=MASKED,
+                activation=None,
+                dropout_key=None,
+                pretrained=tuple(MASKED),
+                tied="cls.predictions.decoder.weight",
+                # of the pooler, which a head for whole texts starts from, masked words teach nothing
+                keeps=("bert.pooler.",),
+            ),
+            "pretraining": HeadForm(
+                architecture="BertForPreTraining",
+                names={**MASKED, "pooler": "bert.pooler.dense", "next": "cls.seq_relationship"},
+                activation=None,
+                dropout_key=None,
+                pretrained=(*MASKED, "pooler", "next"),
+                tied="cls.predictions.decoder.weight",
+            ),
         },
         known=("bert.pooler.", "cls.", "classifier.", "qa_outputs.", "bert.embeddings.position_ids"),
     ),

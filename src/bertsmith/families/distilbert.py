@@ -48,6 +48,14 @@ FAMILIES = (
             "span": HeadForm(
                 architecture="DistilBertForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key="qa_dropout"
             ),
+            "masked": HeadForm(
+                architecture="DistilBertForMaskedLM",
+                names={"dense": "vocab_transform", "norm": "vocab_layer_norm", "output": "vocab_projector"},
+                activation=None,
+                dropout_key=None,
+                pretrained=("dense", "norm", "output"),
+                tied="vocab_projector.weight",
+            ),
         },
         known=(
             "vocab_",

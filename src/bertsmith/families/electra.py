@@ -27,6 +27,19 @@ FAMILIES = (
             "span": HeadForm(
                 architecture="ElectraForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key=None
             ),
+            # the generator's; a discriminator has none
+            "masked": HeadForm(
+                architecture="ElectraForMaskedLM",
+                names={
+                    "dense": "generator_predictions.dense",
+                    "norm": "generator_predictions.LayerNorm",
+                    "output": "generator_lm_head",
+                },
+                activation="gelu",
+                dropout_key=None,
+                pretrained=("dense", "norm", "output"),
+                tied="generator_lm_head.weight",
+            ),
         },
         known=(
             "generator_predictions.",

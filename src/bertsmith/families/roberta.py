@@ -28,6 +28,14 @@ def _family(model_type: str, *, class_name: str, vocabulary: int) -> Family:
             "span": HeadForm(
                 architecture=f"{class_name}ForQuestionAnswering", names={"output": "qa_outputs"}, dropout_key=None
             ),
+            "masked": HeadForm(
+                architecture=f"{class_name}ForMaskedLM",
+                names={"dense": "lm_head.dense", "norm": "lm_head.layer_norm", "output": "lm_head"},
+                activation="gelu",
+                dropout_key=None,
+                pretrained=("dense", "norm", "output"),
+                tied="lm_head.decoder.weight",
+            ),
         },
         # its pooler is never pretrained (there is no next-sentence prediction), so no head starts from it
         known=(

@@ -75,16 +75,21 @@ class Predictor:
         rows = [ask(question, Place(f"question {number}")) for number, question in enumerate(questions, 1)]
         return [answer.prediction for answer in self.stream(rows)]
 
-    def stream(self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD) -> Iterator[Answer]:
-        """Every row with its prediction, in order, holding `look_ahead` rows at a time."""
+    def stream(self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD, scoring: bool = False) -> Iterator[Answer]:
+        """Every row with its prediction, in order, holding `look_ahead` rows at a time.
+
+        scoring: predict what can be scored (masked words, where a task hides them), not what is asked for.
+        """
         bundle = self.bundle
         rows = iter(rows)
         while window := list(_window(rows, look_ahead)):
             examples = [bundle.task.read(row) for row in window]
             encoded = bundle.task.encode(examples, bundle.tokenizer, max_length=bundle.max_length)
-            predictions = predict_encoded(bundle.task, bundle.model, examples, encoded)
-            for row, example, sequences, prediction in zip(window, examples, encoded, predictions, strict=True):
-                yield Answer(row, example, prediction, Length.of(sequences))
+            sequences = bundle.task.for_scoring(encoded, bundle.tokenizer) if scoring else encoded
+            predictions = predict_encoded(bundle.task, bundle.model, examples, sequences)
+            for row, example, lengths, prediction in zip(window, examples, encoded, predictions, strict=True):
+                spelled = bundle.task.spelled(prediction, example, bundle.tokenizer)
+                yield Answer(row, example, spelled, Length.of(lengths))
 
 
 def _window(rows: Iterator[Row], look_ahead: int) -> Iterator[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from bertsmith.batching import by_budget, collate
@@ -11,7 +12,9 @@ from bertsmith.errors import SettingsError
 from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
 
     from bertsmith.batching import Batch
     from bertsmith.nn.heads import Model
@@ -65,6 +68,15 @@ def run(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]) -> 
 
 def _outputs(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]) -> Iterator[tuple[int, Output]]:
     """The position and the outputs of every sequence, the longest first."""
+    for group, batch, output in batches(model, sequences, examples):
+        yield from zip(group, _by_sequence(model, batch, output), strict=True)
+
+
+def batches(
+    model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]
+) -> Iterator[tuple[list[int], Batch, Mapping[str, Tensor]]]:
+    """The sequences in batches of like length, the longest first: where they stand among all, their batch, and the
+    head's outputs for it as they are, on the model's device, for who takes a few numbers out of large ones."""
     was_training = model.training
     model.eval()
     most = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS_ELSEWHERE)
@@ -73,23 +85,23 @@ def _outputs(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]
             # `group` is longest first already, the order that collate keeps
             batch = collate([sequences[index] for index in group], examples, device=model.device)
             with torch.inference_mode():
-                outputs = list(_by_sequence(model, batch))
-            yield from zip(group, outputs, strict=True)
+                output = model(batch.id_T, batch.segment_T, batch.layout)
+            yield group, batch, output
     finally:
         model.train(was_training)
 
 
-def _by_sequence(model: Model, batch: Batch) -> Iterable[Output]:
-    """The outputs cut into those of each sequence: one row of a first-token head, all its tokens' rows otherwise."""
-    named = {
-        name: tensor.float().cpu().numpy() for name, tensor in model(batch.id_T, batch.segment_T, batch.layout).items()
-    }
-    first_S: Iterator[int] = iter(batch.layout.first_S.tolist())
-    for index, (start, length) in enumerate(zip(first_S, batch.layout.lengths, strict=True)):
+def _by_sequence(model: Model, batch: Batch, output: Mapping[str, Tensor]) -> Iterator[Output]:
+    """The outputs cut into those of each sequence; of a first-token head the one row, without the dimension of rows."""
+    named = {name: tensor.float().cpu().numpy() for name, tensor in output.items()}
+    counts = model.head.counts(batch.layout)
+    stops = {name: np.cumsum(counts[name]) for name in named}
+    for index in range(len(batch.encoded)):
+        rows = {name: slice(stop[index] - counts[name][index], stop[index]) for name, stop in stops.items()}
         if model.head.reads is Reads.FIRST:
             yield {name: values[index] for name, values in named.items()}
         else:
-            yield {name: values[start : start + length] for name, values in named.items()}
+            yield {name: values[rows[name]] for name, values in named.items()}
 
 
 def pick_device(name: str) -> torch.device:

@@ -88,9 +88,9 @@ class Encoder(nn.Module):
         )
 
     def forward(self, id_T: Tensor, segment_T: Tensor, layout: Layout, *, reads: Reads = Reads.ALL) -> Tensor:
-        """The last layer's hidden states: ``[T, D]``, or ``[S, D]`` of the first tokens with ``Reads.FIRST``.
+        """The last layer's hidden states: ``[T, D]``, or of the tokens alone that `reads` asks for.
 
-        Both give the same numbers for a first token: what no head reads is left out, nothing is approximated.
+        A token has the same numbers in each: what no head reads is left out, nothing is approximated.
         """
         hidden_TD = self.embeddings(id_T, segment_T, layout)
         for layer in self.layers[:-1]:

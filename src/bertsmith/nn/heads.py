@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertsmith.nn.layers import ACTIVATIONS
 from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bertsmith.nn.encoder import Encoder
     from bertsmith.nn.layout import Layout
@@ -23,8 +24,20 @@ class Head(nn.Module):
     reads: Reads
 
     def forward(self, hidden: Tensor, layout: Layout) -> dict[str, Tensor]:
-        """Named outputs with one row for each hidden state that the head reads."""
+        """Named outputs, one row for each hidden state that the head reads unless it says otherwise."""
         raise NotImplementedError
+
+    def tie(self, encoder: Encoder) -> None:
+        """Take what the head shares with the encoder; most heads share nothing."""
+
+    def counts(self, layout: Layout) -> Mapping[str, Sequence[int]]:
+        """How many rows of its output each sequence has, by the output's name."""
+        by_reads = {
+            Reads.FIRST: (1,) * len(layout.lengths),
+            Reads.CHOSEN: layout.chosen_counts,
+            Reads.ALL: layout.lengths,
+        }
+        return {"logits": by_reads[self.reads]}
 
     def to_checkpoint(self) -> dict[str, Tensor]:
         """The weights as a bundle keeps them, by name."""
@@ -88,6 +101,82 @@ class TokenHead(Head):
         return {"logits": self.output(self.dropout(hidden_TD))}
 
 
+class Bias(nn.Module):
+    """A vector that is added, in a module of its own so that it has a name in checkpoints."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+
+class MaskedWordHead(Head):
+    """Reads the chosen tokens and says which piece stands there: dense, activation, norm, and a product with the word
+    embeddings, whose weights are the encoder's own (Devlin et al. 2019, §3.1, Task #1; Press & Wolf 2017)."""
+
+    reads = Reads.CHOSEN
+
+    def __init__(
+        self, *, width: int, embedding_width: int, vocabulary: int, activation: str, norm_epsilon: float
+    ) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, embedding_width)
+        self.activation = ACTIVATIONS[activation]
+        self.norm = nn.LayerNorm(embedding_width, eps=norm_epsilon)
+        self.output = Bias(vocabulary)
+        # in a tuple, so that torch does not take the encoder's weights for the head's, too
+        self._words: tuple[nn.Embedding, ...] = ()
+
+    def tie(self, encoder: Encoder) -> None:
+        self._words = (encoder.embeddings.word,)
+
+    def forward(self, hidden_CD: Tensor, layout: Layout) -> dict[str, Tensor]:
+        """``{"logits": [C, V]}``."""
+        return {"logits": self._logits(hidden_CD)}
+
+    def _logits(self, hidden_CD: Tensor) -> Tensor:
+        (words,) = self._words
+        transformed_CE = self.norm(self.activation(self.dense(hidden_CD)))
+        return F.linear(transformed_CE, words.weight, self.output.bias)
+
+
+class PretrainingHead(MaskedWordHead):
+    """BERT's own head: masked words, and from the first token whether the second text follows the first
+    (Devlin et al. 2019, §3.1, Task #2). The first of the chosen tokens of each sequence must be its first token."""
+
+    def __init__(
+        self, *, width: int, embedding_width: int, vocabulary: int, activation: str, norm_epsilon: float
+    ) -> None:
+        super().__init__(
+            width=width,
+            embedding_width=embedding_width,
+            vocabulary=vocabulary,
+            activation=activation,
+            norm_epsilon=norm_epsilon,
+        )
+        self.pooler = nn.Linear(width, width)
+        self.next = nn.Linear(width, 2)
+
+    def counts(self, layout: Layout) -> Mapping[str, Sequence[int]]:
+        return {"logits": [count - 1 for count in layout.chosen_counts], "next": (1,) * len(layout.lengths)}
+
+    def forward(self, hidden_CD: Tensor, layout: Layout) -> dict[str, Tensor]:
+        """``{"logits": [C - S, V], "next": [S, 2]}``; of ``next``, 0 is that it follows, 1 that it does not."""
+        is_first_C = first_of_each(layout.chosen_counts, device=hidden_CD.device)
+        pooled_SD = torch.tanh(self.pooler(hidden_CD[is_first_C]))
+        return {"logits": self._logits(hidden_CD[~is_first_C]), "next": self.next(pooled_SD)}
+
+
+def first_of_each(counts: Sequence[int], *, device: torch.device | None = None) -> Tensor:
+    """Of so many rows a sequence, one sequence after another: which is the first of its sequence."""
+    count_S = torch.tensor(counts)
+    is_first = torch.zeros(int(count_S.sum()), dtype=torch.bool)
+    is_first[count_S.cumsum(0) - count_S] = True
+    return is_first.to(device)
+
+
 class Model(nn.Module):
     """An encoder and the head that reads it."""
 
@@ -95,9 +184,10 @@ class Model(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = head
+        head.tie(encoder)
 
     def hidden(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> Tensor:
-        """The hidden states that the head reads: ``[S, D]`` or ``[T, D]``, as its `reads` says."""
+        """The hidden states that the head reads: ``[S, D]``, ``[C, D]`` or ``[T, D]``, as its `reads` says."""
         return self.encoder(id_T, segment_T, layout, reads=self.head.reads)  # type: ignore[no-any-return]
 
     def forward(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> dict[str, Tensor]:

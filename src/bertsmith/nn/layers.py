@@ -42,8 +42,11 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        return self.output(attend(self.query_key_value(hidden_TD), layout, heads=self.heads, dropout=dropout))  # type: ignore[no-any-return]
+        return self.output(self._attended(hidden_TD, layout))  # type: ignore[no-any-return]
+
+    def of_chosen(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
+        """What `forward` gives for the chosen tokens, ``[C, D]``, without projecting the others' output."""
+        return self.output(self._attended(hidden_TD, layout).index_select(0, layout.chosen_C))  # type: ignore[no-any-return]
 
     def from_first(self, hidden_TD: Tensor, first_SD: Tensor, layout: Layout) -> Tensor:
         """What `forward` gives for the first token of each sequence, without computing the others."""
@@ -54,6 +57,10 @@ class SelfAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         attended_SD = attend_from_first(query_SD, key_value_T2D, layout, heads=self.heads, dropout=dropout)
         return self.output(attended_SD)  # type: ignore[no-any-return]
+
+    def _attended(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
+        dropout = self.dropout if self.training else 0.0
+        return attend(self.query_key_value(hidden_TD), layout, heads=self.heads, dropout=dropout)
 
 
 class FeedForward(nn.Module):
@@ -89,10 +96,13 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden_TD: Tensor, layout: Layout, *, reads: Reads = Reads.ALL) -> Tensor:
-        """``[T, D]`` to ``[T, D]``, or to ``[S, D]``, the first token of each sequence, with ``Reads.FIRST``."""
+        """``[T, D]`` to what `reads` asks for: ``[S, D]``, the first token of each sequence, ``[C, D]`` or all."""
         if reads is Reads.FIRST:
             residual = hidden_TD.index_select(0, layout.first_S)
             attended = self.attention.from_first(hidden_TD, residual, layout)
+        elif reads is Reads.CHOSEN:
+            residual = hidden_TD.index_select(0, layout.chosen_C)
+            attended = self.attention.of_chosen(hidden_TD, layout)
         else:
             residual = hidden_TD
             attended = self.attention(hidden_TD, layout)

@@ -5,7 +5,7 @@ attention asks the layout where a sequence begins and ends.
 
 Letters in names, here and in all of ``nn``:  T tokens of a batch (all sequences one after another), S sequences,
 L length of a block's longest sequence, D width of the encoder, H heads, K width of a head, I inner width of the
-feed-forward network, E width of the embeddings, O outputs of a head.
+feed-forward network, E width of the embeddings, O outputs of a head, C chosen tokens, V size of the vocabulary.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
 class Reads(enum.Enum):
-    """Which tokens a head reads: with FIRST the last layer computes the first token of each sequence alone."""
+    """Which tokens a head reads: the first of each sequence, those that the layout names as chosen, or all.
+
+    The last layer computes no others.
+    """
 
     FIRST = "first"
+    CHOSEN = "chosen"
     ALL = "all"
 
 
@@ -52,23 +57,42 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the sequences of a batch lie: lengths, first tokens, positions, and the blocks for attention."""
+    """Where the sequences of a batch lie: lengths, first tokens, positions, and the blocks for attention.
+
+    chosen_C: where the chosen tokens lie, those of the first sequence first. chosen_counts: how many each sequence
+    has. Both are empty where no head asks for them.
+    """
 
     lengths: tuple[int, ...]
     first_S: Tensor
     position_T: Tensor
     blocks: tuple[Block, ...]
+    chosen_C: Tensor
+    chosen_counts: tuple[int, ...]
 
     # A shorter sequence opens a new block when padding it to the block's longest would waste more than this share.
     MOST_PADDING = 0.4
 
     @classmethod
-    def of(cls, lengths: Sequence[int], *, device: torch.device | None = None) -> Layout:
-        """The layout of sequences of these lengths, in this order (attention wastes least if they are sorted)."""
+    def of(
+        cls,
+        lengths: Sequence[int],
+        *,
+        chosen: Sequence[NDArray[np.int32]] = (),
+        device: torch.device | None = None,
+    ) -> Layout:
+        """The layout of sequences of these lengths, in this order (attention wastes least if they are sorted).
+
+        chosen: the positions in each sequence that the head reads, if it reads some alone.
+        """
         assert lengths and min(lengths) > 0, f"every sequence needs a token, got lengths {lengths}"
         length_S = np.asarray(lengths, dtype=np.int64)
         first_S = np.cumsum(length_S) - length_S
         position_T = np.arange(int(length_S.sum())) - np.repeat(first_S, length_S)
+        starts = first_S[: len(chosen)]
+        chosen_C = np.concatenate(
+            [np.zeros(0, np.int64), *(at + start for at, start in zip(chosen, starts, strict=True))]
+        )
         return cls(
             lengths=tuple(int(length) for length in lengths),
             first_S=torch.from_numpy(first_S).to(device),
@@ -77,6 +101,8 @@ class Layout:
                 _block(length_S, first_S, position_T, slice(start, stop), device)
                 for start, stop in _similar(length_S, cls.MOST_PADDING)
             ),
+            chosen_C=torch.from_numpy(chosen_C).to(device),
+            chosen_counts=tuple(map(len, chosen)),
         )
 
     @property

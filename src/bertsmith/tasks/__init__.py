@@ -61,6 +61,11 @@ class Chosen:
     remarks: Sequence[str] = ()
 
 
+# Row numbers to the sequences of each, what is random in them drawn anew: a pure function of rows, seed and epoch, so
+# that a resumed run draws the same. The rows are those of a whole step.
+Draw: TypeAlias = Callable[[Sequence[int], int, int], Sequence[Sequence["Encoded"]]]
+
+
 def option(default: Any, help: str, *, at_use: bool = False, **bounds: Any) -> Any:  # noqa: A002
     """A task's option: a flag of the command line and a key of run.toml, by its name.
 
@@ -77,15 +82,16 @@ def learned(default: Any) -> Any:
 class Task(Strict, Generic[ExampleT, PredictionT]):
     """One use of an encoder: its options and what it learned from the data, frozen.
 
-    name: as on the command line. head_kind: which of a family's head forms it takes. part: what `details` are of.
-    inputs: what it reads from a row. asked: the inputs that unnamed texts are, in their order. scores: their names.
-    tuned_on_dev: options that ask for dev rows. sums_sequences: the loss of a row is the sum of its sequences' losses,
-    so that they need not be in one batch.
+    name: as on the command line. example: a command that trains it, on files of its usual form. head_kind: which of a
+    family's head forms it takes. part: what `details` are of. inputs: what it reads from a row. asked: the inputs
+    that unnamed texts are, in their order. scores: their names. tuned_on_dev: options that ask for dev rows.
+    sums_sequences: the loss of a row is the sum of its sequences' losses, so that they need not be in one batch.
     Every example has a `target` (None where its row has none) and a `place`.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    example: ClassVar[str]
     head_kind: ClassVar[str]
     part: ClassVar[str] = "label"
     sums_sequences: ClassVar[bool] = False
@@ -93,6 +99,7 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     asked: ClassVar[tuple[str, ...]]
     scores: ClassVar[tuple[str, ...]]
     tuned_on_dev: ClassVar[tuple[str, ...]] = ()
+    below_baseline: ClassVar[str] = "do the labels mean the same here as in training?"
 
     def read(self, row: Row) -> ExampleT:
         """A typed example of a row; its target is None where the row has none. May raise DataError."""
@@ -165,6 +172,22 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
         """Which of the sequences of the training examples are trained on; most tasks train on all."""
         return Chosen(encoded)
 
+    def learn_pieces(self, encoded: Sequence[Sequence[Encoded]], tokenizer: Tokenizer) -> Self:
+        """This task with what the sequences of the training examples teach; most learn from the examples alone."""
+        return self
+
+    def drawing(self, encoded: Sequence[Sequence[Encoded]], tokenizer: Tokenizer) -> Draw | None:
+        """How what is random in the training sequences (which words are masked) is drawn in each step; None if nothing
+        is."""
+        return None
+
+    def for_scoring(self, encoded: Sequence[Sequence[Encoded]], tokenizer: Tokenizer) -> Sequence[Sequence[Encoded]]:
+        """The sequences from which examples are answered to be scored; for most tasks those of any question.
+
+        What is masked in them depends on nothing but the sequence itself.
+        """
+        return encoded
+
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> Head:
         """A new head, its weights not yet set. Its `reads` says which tokens it sees."""
         raise NotImplementedError
@@ -180,6 +203,10 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     def decode(self, example: ExampleT, encoded: Sequence[Encoded], outputs: Sequence[Output]) -> PredictionT:
         """The prediction of an example from the head's outputs of each of its sequences."""
         raise NotImplementedError
+
+    def spelled(self, prediction: PredictionT, example: ExampleT, tokenizer: Tokenizer) -> PredictionT:
+        """A prediction with the pieces in it written out, for those who asked."""
+        return prediction
 
     def calibrate(self, examples: Sequence[ExampleT], predictions: Sequence[PredictionT]) -> Self:
         """This task with what the dev set tunes after training (thresholds, say); most tasks tune nothing."""

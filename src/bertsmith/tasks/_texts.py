@@ -131,7 +131,7 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
         return SequenceHead(
             width=config.width,
             outputs=self.outputs(),
-            activation=form.activation,
+            activation=form.activation or config.activation,
             dropout=dropout,
             dropout_before=form.dropout_before,
         )

@@ -130,6 +130,7 @@ class Answer(Task[QuestionExample, Answered]):
 
     name = "answer"
     summary = "a question and a passage, to the span of the passage that answers it"
+    example = "bertsmith train answer --train train.json --dev dev.json --out runs/answers"
     head_kind = "span"
     part = "question type"
     sums_sequences = True
@@ -167,7 +168,7 @@ class Answer(Task[QuestionExample, Answered]):
 
     overlap: int | None = option(
         None,
-        "how many pieces neighbouring windows of a long passage share; left out, 128 or what fits",
+        "how many pieces neighbouring windows of a long text share; left out, 128 or what fits",
         at_use=True,
         ge=0,
     )
@@ -605,7 +606,8 @@ def _read_golds(row: Row, passage: str) -> tuple[Gold, ...]:
     elif isinstance(value, str):
         value = [value] if value.strip() else []
     if not isinstance(value, list):
-        raise DataError(f"answers must be texts, or texts with their answer_start, got {value!r}", place=row.place)
+        message = f"answers must be texts, or texts with their answer_start, got {value!r}"
+        raise DataError(f"{message}; [], an empty list, says that there is no answer", place=row.place)
     return tuple(_gold(item, number, row, passage) for number, item in enumerate(value, start=1))
 
 

@@ -63,6 +63,7 @@ class Classify(TextTask[Labels, Classification]):
 
     name = "classify"
     summary = "one text, or a pair of texts, to a class or to several labels"
+    example = "bertsmith train classify --train train.tsv --dev dev.tsv --out runs/topics"
     inputs = (
         TEXT,
         TEXT_B,

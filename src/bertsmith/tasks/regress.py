@@ -54,6 +54,7 @@ class Regress(TextTask[float, Estimate]):
 
     name = "regress"
     summary = "one text, or a pair of texts, to a number"
+    example = "bertsmith train regress --train train.tsv --dev dev.tsv --out runs/ratings"
     inputs = (
         TEXT,
         TEXT_B,

@@ -45,8 +45,11 @@ OVERLAP = 64
 
 # Tags that would be those of entities, were their prefixes written in capitals and with a hyphen; and the share of
 # others up to which nearly all are such.
-_LOOKS_LIKE_ENTITY = re.compile("[biesluo][-_].+", re.IGNORECASE | re.DOTALL)
+_LOOKS_LIKE_ENTITY = re.compile("[biesluom][-_].+", re.IGNORECASE | re.DOTALL)
 _FEW = 0.1
+# The first word of what CoNLL-2012 has in brackets, an entity or a numbered mention; and what it has for other words.
+_BEGINS_BRACKET = re.compile(r"\([^\s()*|]+(?:\*\)?|\))|\(\d+(?:\|.+)?")
+_NO_BRACKET = ("*", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class Tag(Task[TagExample, Tagging]):
 
     name = "tag"
     summary = "a tag for every word: parts of speech, named entities"
+    example = "bertsmith train tag --train train.conll --dev dev.conll --out runs/ner"
     head_kind = "token"
     part = "tag"
     sums_sequences = True
@@ -159,9 +163,9 @@ class Tag(Task[TagExample, Tagging]):
         "macro_f1 (tags without entities)",
     )
 
-    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou", "plain"] = option(
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou", "bmes", "plain"] = option(
         "auto",
-        "how tags spell entities: iob1, iob2, bioes, bilou; plain if they do not; auto reads it from the data",
+        "how tags spell entities: iob1, iob2, bioes, bilou, bmes; plain if they do not; auto reads it from the data",
         at_use=True,
     )
     pieces: Pieces = option("first", "which of a word's pieces stand for it: first, last, or the mean of all")
@@ -216,6 +220,8 @@ class Tag(Task[TagExample, Tagging]):
         targets = [example.target for example in examples if example.target is not None]
         scheme = schemes.detect(targets) if self.scheme == "auto" else Scheme(self.scheme)
         counts = Counter(tag for tags in targets for tag in tags)
+        if self.scheme == "auto" and not counts.keys().isdisjoint(_NO_BRACKET):
+            _check_no_brackets(examples)
         labels = schemes.closed(counts, scheme)
         if len(labels) < 2:
             if scheme is Scheme.PLAIN:
@@ -524,6 +530,19 @@ class Tag(Task[TagExample, Tagging]):
 
 
 TASK = Tag
+
+
+def _check_no_brackets(examples: Sequence[TagExample]) -> None:
+    """Raises DataError for the first tag that is a bracket of CoNLL-2012, where plain tags would be learned."""
+    for example in examples:
+        for word, tag in enumerate(example.target or ()):
+            if _BEGINS_BRACKET.fullmatch(tag):
+                message = (
+                    f"the tag {tag!r} of word {word + 1} {example.words[word]!r} is in the bracket form of CoNLL-2012"
+                    " ('(PERSON*', '*', '*)'; its last column is coreference); write the entities as B-PERSON, I-PERSON"
+                    " and O (docs/tag.md has a command for it), or give --scheme plain to learn the tags as they are"
+                )
+                raise DataError(message, place=example.place_of(word))
 
 
 def _anchors(sequence: Encoded) -> NDArray[np.int32]:

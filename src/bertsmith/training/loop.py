@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bertsmith.batching import collate, mixed_seed, parts_of, shuffled, within
+from bertsmith.batching import collate, mixed_seed, order, parts_of, within
 from bertsmith.errors import BundleError, TrainingError
 from bertsmith.infer.engine import predict_calibrated
 from bertsmith.training.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
@@ -26,23 +26,32 @@ if TYPE_CHECKING:
     from bertsmith.config import Settings
     from bertsmith.nn.heads import Model
     from bertsmith.records import Encoded
-    from bertsmith.tasks import Task
+    from bertsmith.tasks import Draw, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Examples with their encoded sequences, each sequence's `owner` counting in `examples`."""
+    """Examples with their encoded sequences, each sequence's `owner` counting in `examples`.
+
+    tokens: of all sequences. draw: what is random in the sequences, drawn anew for every step; None if nothing is.
+    """
 
     examples: Sequence[Any]
     encoded: Sequence[Sequence[Encoded]]
+    tokens: int
+    draw: Draw | None = None
+
+    @classmethod
+    def of(cls, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]], *, draw: Draw | None = None) -> Prepared:
+        """Examples in memory."""
+        return cls(examples, encoded, sum(len(each) for sequences in encoded for each in sequences), draw)
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    @property
-    def tokens(self) -> int:
-        """Tokens of all sequences."""
-        return sum(len(sequence) for sequences in self.encoded for sequence in sequences)
+    def step(self, rows: Sequence[int], *, seed: int, epoch: int) -> Sequence[Sequence[Encoded]]:
+        """The sequences of these rows, as a step of an epoch sees them."""
+        return [self.encoded[row] for row in rows] if self.draw is None else self.draw(rows, seed, epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +93,15 @@ def fit(
     state: Path | None = None,
     run: str = "",
     attempt: int = 0,
+    score_first: bool = False,
     listen: Listener = nobody,
     stop: Callable[[], bool] = lambda: False,
 ) -> Fit:
     """Train `model` in place, and leave it in its best state (or its last, as the settings say).
 
     state: where the state to resume from is written, and read if it is there already; None for neither.
-    run: what a state must have been saved with to be resumed. stop: asked after every step.
+    run: what a state must have been saved with to be resumed. score_first: score dev before the first step, too. stop:
+    asked after every step.
     Same settings, data and threads give the same bits, resumed or not.
     Raises TrainingError at the first loss or gradient that is not finite, naming the rows.
     """
@@ -127,20 +138,23 @@ def fit(
             threads=torch.get_num_threads(),
         )
     )
-    order_of_epoch = (-1, list[int]())
+    if dev is not None and score_first and first_step == 0:
+        listen(_score(task, model, dev, 0, 0.0, best, keep=settings.keep == "best"))
+    order_of_epoch = (-1, order(0, seed=order_seed, epoch=0))
     saved_at, reason, step = time.monotonic(), "done", first_step
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         while step < steps:
             began = time.perf_counter()
             epoch, place = divmod(step, steps_per_epoch)
             if order_of_epoch[0] != epoch:
-                order_of_epoch = (epoch, shuffled(len(train), seed=order_seed, epoch=epoch))
+                order_of_epoch = (epoch, order(len(train), seed=order_seed, epoch=epoch))
                 set_learning(model, settings, epoch=epoch)
-            rows = order_of_epoch[1][place * settings.batch_size : (place + 1) * settings.batch_size]
+            rows = order_of_epoch[1][place * settings.batch_size : (place + 1) * settings.batch_size].tolist()
+            sequences = train.step(rows, seed=settings.seed, epoch=epoch)
 
             # a pure function of seed and step: dropout needs no generator that a resumed run would have to restore
             torch.manual_seed(mixed_seed("dropout", dropout_seed, step))
-            loss, targets, tokens = _backward(task, model, train, rows, parts=settings.accumulate, step=step)
+            loss, targets, tokens = _backward(task, model, train, sequences, parts=settings.accumulate, step=step)
             norm = clip(model, settings.clip, divide_by=targets)
             if not math.isfinite(norm):
                 raise _not_finite("gradient", step, train, rows)
@@ -185,11 +199,18 @@ def fit(
 
 
 def _backward(
-    task: Task[Any, Any], model: Model, train: Prepared, rows: Sequence[int], *, parts: int, step: int
+    task: Task[Any, Any],
+    model: Model,
+    train: Prepared,
+    rows: Sequence[Sequence[Encoded]],
+    *,
+    parts: int,
+    step: int,
 ) -> tuple[float, float, int]:
-    """The gradient of the sum of the losses of these rows, in parts; the mean loss, and how many targets and tokens."""
+    """The gradient of the sum of the losses of the rows with these sequences, in parts; the mean loss, and how many
+    targets and tokens."""
     total, targets, tokens = 0.0, 0.0, 0
-    for sequences in _parts(task, train, rows, parts, most_tokens=most_tokens(model)):
+    for sequences in _parts(task, rows, parts, most_tokens=most_tokens(model)):
         batch = collate(sequences, train.examples, device=model.device)
         loss = task.loss(model.head, model.hidden(batch.id_T, batch.segment_T, batch.layout), batch)
         value = float(loss.total.detach())
@@ -197,6 +218,9 @@ def _backward(
             raise _not_finite("loss", step, train, list(dict.fromkeys(each.owner for each in sequences)))
         loss.total.backward()  # type: ignore[no-untyped-call]
         total, targets, tokens = total + value, targets + loss.targets, tokens + batch.layout.tokens
+    if not targets:
+        places = _places(train, list(dict.fromkeys(each.owner for row in rows for each in row)))
+        raise TrainingError(f"step {step + 1}: there is nothing to learn in its rows {places}")
     return total / targets, targets, tokens
 
 
@@ -212,11 +236,11 @@ def most_tokens(model: Model) -> int:
 
 
 def _parts(
-    task: Task[Any, Any], train: Prepared, rows: Sequence[int], parts: int, *, most_tokens: int
+    task: Task[Any, Any], rows: Sequence[Sequence[Encoded]], parts: int, *, most_tokens: int
 ) -> Iterator[list[Encoded]]:
     """The sequences of these rows, in parts; those of one row together, unless the loss is a sum over sequences."""
-    for part in parts_of(rows, parts=parts):
-        units = [list(train.encoded[row]) for row in part]
+    for part in parts_of(range(len(rows)), parts=parts):
+        units = [list(rows[row]) for row in part]
         if task.sums_sequences:
             units = [[sequence] for unit in units for sequence in unit]
         tokens = [sum(map(len, unit)) for unit in units]
@@ -246,12 +270,16 @@ def _is_due(step: int, save_every: int | None, saved_at: float) -> bool:
 
 
 def _not_finite(what: str, step: int, train: Prepared, rows: Sequence[int]) -> TrainingError:
-    places = ", ".join(str(train.examples[row].place) for row in rows[:8])
-    more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
     return TrainingError(
-        f"step {step + 1}: the {what} is not finite; its rows are {places}{more}. "
+        f"step {step + 1}: the {what} is not finite; its rows are {_places(train, rows)}. "
         "A lower learning rate or another seed may help"
     )
+
+
+def _places(train: Prepared, rows: Sequence[int]) -> str:
+    """Where the first of these rows were read, and how many more there are."""
+    places = ", ".join(str(train.examples[row].place) for row in rows[:8])
+    return places + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
 
 
 def _or(value: int | None, otherwise: int) -> int:

@@ -56,6 +56,7 @@ def optimizer_of(model: Model, settings: Settings) -> torch.optim.AdamW:
             for (depth, decays), parameters in groups.items()
         ],
         lr=rate,
+        betas=(0.9, settings.adam_beta2),
         eps=settings.adam_epsilon,
         fused=model.device.type in ("cpu", "cuda", "mps"),
     )

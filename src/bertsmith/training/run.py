@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from bertsmith.batching import mixed_seed, shuffled
-from bertsmith.bundle import Bundle, new_model
+from bertsmith.bundle import Bundle, kept_tensors, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained, sequence_limit
 from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.evaluation import Evaluation, score
@@ -23,7 +24,7 @@ from bertsmith.training.optim import check_layers, reinitialize_top
 from bertsmith.training.state import Position, read_position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bertsmith.config import Settings
@@ -63,10 +64,42 @@ def fit_examples(
             listen(Said(untuned, warning=True))
     pick_device(settings.device)  # before the work that a missing one would waste
     pretrained = load_pretrained(settings.encoder)
+    tokenizer = pretrained.tokenizer
     max_length = sequence_limit(settings.max_length, most=pretrained.max_length, name=pretrained.source.name)
     train_set = _trained_on(task, _prepared("train", task, train_examples, pretrained, max_length, listen), listen)
-    dev_set = _prepared("dev", task, dev_examples, pretrained, max_length, listen) if dev_examples else None
+    task = task.learn_pieces(train_set.encoded, tokenizer)
+    train_set = replace(train_set, draw=task.drawing(train_set.encoded, tokenizer))
+    dev_set = None
+    if dev_examples:
+        dev_set = _prepared("dev", task, dev_examples, pretrained, max_length, listen)
+        dev_set = replace(dev_set, encoded=task.for_scoring(dev_set.encoded, tokenizer))
+    return fit_sets(
+        task, train_set, dev_set, settings,
+        pretrained=pretrained, anew=lambda: load_pretrained(settings.encoder), max_length=max_length,
+        state=state, data=data, columns=columns, listen=listen, stop=stop,
+    )  # fmt: skip
 
+
+def fit_sets(
+    task: Task[Any, Any],
+    train_set: Prepared,
+    dev_set: Prepared | None,
+    settings: Settings,
+    *,
+    pretrained: Pretrained,
+    anew: Callable[[], Pretrained],
+    max_length: int,
+    state: Path | None = None,
+    data: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    score_first: bool = False,
+    listen: Listener = nobody,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[Bundle, Evaluation | None, Fit]:
+    """Train on examples that are prepared, starting from `pretrained`; `fit_examples` says the rest.
+
+    anew: the encoder once more, as it was, for a run that starts again because it collapsed.
+    """
     run = json.dumps(_identity(task, settings, pretrained, data or {}))
     first_attempt = 0
     if state is not None:
@@ -80,7 +113,7 @@ def fit_examples(
         model = _new_model(task, pretrained, attempt_settings, listen)
         ended = fit(
             task, model, train_set, dev_set, attempt_settings,
-            state=state, run=run, attempt=attempt, listen=listen, stop=stop,
+            state=state, run=run, attempt=attempt, score_first=score_first, listen=listen, stop=stop,
         )  # fmt: skip
         if ended.stopped or dev_set is None:
             break
@@ -92,7 +125,7 @@ def fit_examples(
             listen(Said(f"{collapsed}; starting anew with seed {settings.seed + attempt + 1}", warning=True))
             if state is not None:
                 state.unlink(missing_ok=True)
-            pretrained = load_pretrained(settings.encoder)
+            pretrained = anew()
     evaluation = None
     if dev_set is not None and not ended.stopped:
         task = calibrated
@@ -119,8 +152,21 @@ def fit_examples(
             if evaluation
             else None,
         },
+        kept=kept_tensors(pretrained.family.form(task.head_kind), pretrained.head_tensors),
     )
     return bundle, evaluation, ended
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads; None for as many as torch takes."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _prepared(
@@ -136,7 +182,7 @@ def _prepared(
     for remark in task.remarks(examples):
         listen(Said(f"{name}: {remark}", warning=True))
     say_lengths(name, [Length.of(sequences) for sequences in encoded], max_length, listen)
-    return Prepared(examples, encoded)
+    return Prepared.of(examples, encoded)
 
 
 def _trained_on(task: Task[Any, Any], prepared: Prepared, listen: Listener) -> Prepared:
@@ -148,7 +194,7 @@ def _trained_on(task: Task[Any, Any], prepared: Prepared, listen: Listener) -> P
     if not rows:
         raise DataError(f"{prepared.examples[0].place.source}: no row can be trained on")
     encoded = [[replace(sequence, owner=owner) for sequence in chosen.encoded[row]] for owner, row in enumerate(rows)]
-    return Prepared([prepared.examples[row] for row in rows], encoded)
+    return Prepared.of([prepared.examples[row] for row in rows], encoded)
 
 
 def say_lengths(name: str, lengths: Sequence[Length], limit: int, listen: Listener) -> None:
@@ -168,7 +214,8 @@ def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings,
     head_seed = settings.seed if settings.head_seed is None else settings.head_seed
     generator = torch.Generator().manual_seed(mixed_seed("head", head_seed))
     model, fresh = new_model(task, pretrained, generator=generator, dropout=settings.dropout)
-    listen(Said(f"{pretrained.source.name}: new, set at random: {', '.join(fresh)} of the head"))
+    new = f"new, set at random: {', '.join(fresh)} of the head" if fresh else "with the head that pretraining made"
+    listen(Said(f"{pretrained.source.name}: {new}"))
     check_layers(model, settings)
     _check_reach(model, settings, listen)
     reinitialize_top(model, settings.reinit_top, generator=generator)

@@ -1,0 +1,303 @@
+"""`bertsmith adapt`, `pretrain` and `train --adapt`: what they write, that it opens, and that a killed run resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+import bertsmith
+from bertsmith.checkpoint import load_pretrained
+from bertsmith.cli import run
+from bertsmith.config import Settings
+from bertsmith.errors import CheckpointError, DataError, SettingsError, TrainingError
+from bertsmith.families import families
+from bertsmith.families.bert import SIZES
+from bertsmith.nn.encoder import Encoder
+from bertsmith.pretraining import adapt, pretrain, resolve_corpus
+from bertsmith.training.events import Event, Said, Stepped
+from tiny import TEXTS, Case, write_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bertsmith.pretraining import Adapted
+
+BERT = Case(families()["bert"])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents of two or three sentences, a sentence a line, each sentence followed by the same one everywhere."""
+    chance = random.Random(0)
+    documents = []
+    for number in range(60):
+        sentences = (*TEXTS, *TEXTS)[number % 6 : number % 6 + chance.randint(2, 3)]
+        documents.append("\n".join(sentences))
+    path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
+    path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    return path
+
+
+def made(command: str, **values: Any) -> Adapted:
+    values = {"max_length": 64, "batch_size": 16, "threads": 1, "device": "cpu", "sentences": "lines", **values}
+    events: list[Event] = values.pop("events", [])
+    again, stop = values.pop("resume", False), values.pop("stop", lambda: False)
+    found, new, task, settings = resolve_corpus(values, command=command)
+    if command == "adapt":
+        return adapt(found, task, settings, resume=again, listen=events.append, stop=stop)
+    return pretrain(found, new, task, settings, resume=again, listen=events.append, stop=stop)
+
+
+@pytest.mark.parametrize("next_sentence", [False, True])
+def test_adapting_lowers_the_loss_and_opens_everywhere(
+    next_sentence: bool, corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    import transformers
+
+    folder = tmp_path / "adapted"
+    result = made(
+        "adapt", corpus=str(corpus), encoder=str(tiny_checkpoint(BERT)), out=str(folder), next_sentence=next_sentence,
+        max_steps=200, learning_rate=3e-3, dropout=0.0, dev_fraction=0.2, packing="documents",
+    )  # fmt: skip
+    assert result.before is not None
+    assert result.evaluation is not None
+    before, after = result.before["loss"], result.evaluation.scores.values["loss"].value
+    unigram = result.evaluation.scores.baseline["loss"].value
+    assert before is not None
+    assert after is not None
+    assert unigram is not None
+    assert after < unigram - 0.5 < before, (before, unigram, after)
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == []
+
+    auto: Any = transformers.BertForPreTraining if next_sentence else transformers.AutoModelForMaskedLM
+    theirs, info = auto.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["mismatched_keys"]
+    ours = bertsmith.load(folder, device="cpu")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer("The plot is thin; the [MASK] are old, the end is near.", return_tensors="pt")
+    with torch.no_grad():
+        output = theirs.eval()(**inputs)
+    logits = output.prediction_logits if next_sentence else output.logits
+    (at,) = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[0].tolist()
+    best = logits[0, at].softmax(-1).topk(3)
+    if not next_sentence:
+        (filled,) = bertsmith.fill(ours, ["The plot is thin; the ____ are old, the end is near."], top=3)
+        assert [each.id for each in filled.blanks[0]] == best.indices.tolist()
+        assert [each.probability for each in filled.blanks[0]] == pytest.approx(best.values.tolist(), abs=1e-5)
+
+    # … and as the encoder of a task
+    write_tsv(tmp_path / "train.tsv")
+    trained = bertsmith.train(
+        "classify",
+        Settings(
+            train=tmp_path / "train.tsv", encoder=str(folder), out=tmp_path / "task", max_steps=2, dev_fraction=0.0,
+            threads=1, device="cpu",
+        ),
+    )  # fmt: skip
+    assert trained.bundle.training["encoder"]["name"] == str(folder)
+
+
+def write_tsv(path: Path) -> Path:
+    rows = [(text, "long" if len(text) > 30 else "short") for text in TEXTS]
+    path.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows), encoding="utf-8")
+    return path
+
+
+def test_an_encoder_from_nothing(corpus: Path, tmp_path: Path) -> None:
+    import transformers
+
+    events: list[Event] = []
+    result = made(
+        "pretrain", corpus=str(corpus), out=str(tmp_path / "new"), size="tiny", vocabulary_size=200, max_steps=200,
+        learning_rate=2e-3, dev_fraction=0.2, dropout=0.0, events=events,
+    )  # fmt: skip
+    assert result.evaluation is not None
+    scores = result.evaluation.scores
+    assert (scores.values["loss"].value or 9) < (scores.baseline["loss"].value or 0) - 0.5
+    assert "next_accuracy" in scores.values
+    config = json.loads((tmp_path / "new" / "config.json").read_text(encoding="utf-8"))
+    assert (config["num_hidden_layers"], config["hidden_size"]) == (2, 128)
+    assert config["architectures"] == ["BertForPreTraining"]
+    assert result.bundle.training["encoder"]["name"] == "from nothing (tiny)"
+    reference: Any = transformers.BertForPreTraining
+    theirs, info = reference.from_pretrained(tmp_path / "new", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    assert theirs.config.vocab_size == result.bundle.tokenizer.vocab_size <= 200
+    chance = bertsmith.next_sentence(tmp_path / "new", [("the film is old.", "and the end is near.")])
+    assert 0 < chance[0] < 1
+
+
+@pytest.mark.parametrize(("size", "millions"), [("base", 110), ("large", 335), ("tiny", 4.4), ("mini", 11.2)])
+def test_the_published_sizes(size: str, millions: float) -> None:
+    """Devlin et al. 2019, §3, and Turc et al. 2019, count the encoder with its pooler and 30,522 pieces."""
+    family = families()["bert"]
+    raw = {family.keys[name]: value for name, value in SIZES[size].items()}
+    with torch.device("meta"):
+        encoder = Encoder(family.read_config(raw, source=""))
+    width = encoder.config.width
+    count = sum(parameter.numel() for parameter in encoder.parameters()) + width * width + width
+    assert count / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+@pytest.mark.parametrize("command", ["adapt", "pretrain"])
+def test_a_stopped_run_resumes_to_the_bit(
+    command: str, corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    start = {"encoder": str(tiny_checkpoint(BERT))} if command == "adapt" else {"size": "tiny", "vocabulary_size": 200}
+    values = {"corpus": str(corpus), "max_steps": 12, "batch_size": 8, **start}
+    whole = made(command, out=str(tmp_path / "whole"), **values)
+
+    steps: list[Event] = []
+    with pytest.raises(TrainingError, match=rf"go on with: bertsmith {command} --resume"):
+        made(command, out=str(tmp_path / "parts"), events=steps, stop=lambda: _steps(steps) >= 5, **values)
+    assert (tmp_path / "parts.partial" / "corpus" / "store.json").is_file()
+    again: list[Event] = []
+    resumed = made(command, out=str(tmp_path / "parts"), events=again, resume=True, **values)
+    assert _steps(again) == 7
+    assert_close(resumed.bundle.model.state_dict(), whole.bundle.model.state_dict(), atol=0, rtol=0)
+    assert resumed.before == whole.before
+    assert not (tmp_path / "parts.partial").exists()
+
+
+def _steps(events: list[Event]) -> int:
+    return sum(isinstance(event, Stepped) for event in events)
+
+
+@pytest.mark.slow
+def test_a_killed_pretrain_resumes_to_the_bit(corpus: Path, tmp_path: Path) -> None:
+    """SIGKILL, wherever it falls, through the command line."""
+    flags = ["pretrain", str(corpus), "--size", "tiny", "--vocabulary-size", "200", "--max-steps", "60", "--batch-size",
+             "8", "--max-length", "32", "--threads", "1", "--sentences", "lines", "--save-every", "5"]  # fmt: skip
+    assert run([*flags, "--out", str(tmp_path / "whole"), "--quiet"]) == 0
+    out = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-m", "bertsmith", *flags, "--out", str(out), "--quiet"])
+    state = tmp_path / "killed.partial" / "state.safetensors"
+    until = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert state.exists(), "it was killed before its end, and after its first state"
+    assert run(["pretrain", "--resume", str(out), "--quiet"]) == 0
+    one, other = (load_pretrained(tmp_path / name).encoder.state_dict() for name in ("whole", "killed"))
+    assert_close(one, other, atol=0, rtol=0)
+
+
+def test_train_adapts_first(tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    events: list[Event] = []
+    settings = Settings(
+        train=write_tsv(tmp_path / "train.tsv"), encoder=str(tiny_checkpoint(BERT)), out=tmp_path / "task", max_steps=3,
+        adapt=True, adapt_epochs=4, dev_fraction=0.0, threads=1, device="cpu",
+    )  # fmt: skip
+    result = bertsmith.train("classify", settings, listen=events.append)
+    assert any(isinstance(event, Said) and "adapting" in event.text for event in events)
+    assert result.bundle.training["encoder"] == {"name": settings.encoder, "revision": None, "adapted": True}
+    assert result.bundle.training["settings"]["encoder"] == settings.encoder
+    assert sorted(path.name for path in result.folder.iterdir() if path.is_dir()) == []
+    plain = bertsmith.train(
+        "classify", settings.model_copy(update={"adapt": False, "out": tmp_path / "plain", "adapt_epochs": 100.0})
+    )
+    one, other = (each.bundle.model.encoder.layers[0].state_dict() for each in (result, plain))
+    assert any(not torch.equal(one[name], other[name]) for name in one), "adapting changed nothing"
+
+
+def test_train_that_adapts_resumes_in_either_part(tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    settings = Settings(
+        train=write_tsv(tmp_path / "train.tsv"), encoder=str(tiny_checkpoint(BERT)), out=tmp_path / "whole",
+        max_steps=4, adapt=True, adapt_epochs=4, dev_fraction=0.0, threads=1, device="cpu",
+    )  # fmt: skip
+    whole = bertsmith.train("classify", settings)
+    for stop_at in (2, 6):  # four steps of adapting, four of training
+        parts = settings.model_copy(update={"out": tmp_path / f"parts-{stop_at}"})
+        events: list[Event] = []
+        with pytest.raises(TrainingError, match="bertsmith train --resume"):
+            bertsmith.train("classify", parts, listen=events.append, stop=lambda: _steps(events) >= stop_at)  # noqa: B023
+        resumed = bertsmith.train("classify", parts, resume=True)
+        assert_close(resumed.bundle.model.state_dict(), whole.bundle.model.state_dict(), atol=0, rtol=0)
+
+
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "not UTF-8": (b"a line.\n\xff\xfe broken\n", r":2: byte 0xff"),
+    "nothing": (b"", "holds no"),
+    "blank lines": (b"\n \n\n", "holds no"),
+    "zero bytes": (b"a\0b\n" * 10, "zero"),
+    "one endless line": (b"word " * 2_100_000, ":1: "),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_corpus_is_named_and_leaves_nothing(
+    name: str, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, message = BROKEN[name]
+    file = tmp_path / "broken.txt"
+    file.write_bytes(content)
+    for command in (["adapt", "--encoder", str(tiny_checkpoint(BERT))], ["pretrain", "--size", "tiny"]):
+        code = run([command[0], str(file), *command[1:], "--out", str(tmp_path / "out"), "--quiet"])
+        error = capsys.readouterr().err
+        assert code == 2, error
+        assert error.startswith(f"error: {file}"), error
+        assert len(error.strip().splitlines()) == 1
+        assert re.search(message, error), error
+        assert [path.name for path in tmp_path.iterdir()] == ["broken.txt"]
+
+
+def test_settings_are_strict(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="unknown setting 'packin'; did you mean 'packing'"):
+        resolve_corpus({"packin": "full"}, command="adapt")
+    with pytest.raises(SettingsError, match="unknown setting 'size'"):
+        resolve_corpus({"size": "tiny"}, command="adapt")
+    with pytest.raises(SettingsError, match="unknown setting 'train'"):
+        resolve_corpus({"train": "a.tsv"}, command="adapt")
+    with pytest.raises(SettingsError, match="preset must be one of 'domain', 'task'"):
+        resolve_corpus({"preset": "stable"}, command="adapt")
+    with pytest.raises(SettingsError, match="give a size"):
+        made("pretrain", corpus=str(corpus), out=str(tmp_path / "a"))
+    with pytest.raises(SettingsError, match="'corpus' is missing"):
+        made("adapt", out=str(tmp_path / "a"))
+    _, _, _, settings = resolve_corpus({"preset": "task", "epochs": 2.0}, command="adapt")
+    assert (settings.epochs, settings.max_steps, settings.batch_size) == (2.0, None, 256)
+
+
+def test_next_sentences_want_bert_and_documents(tmp_path: Path) -> None:
+    one = tmp_path / "one.txt"
+    one.write_text("A single document.\nIt has two sentences.\n", encoding="utf-8")
+    folder = tmp_path / "roberta"
+    folder.mkdir()
+    write_checkpoint(Case(families()["roberta"]), folder)
+    (tmp_path / "two.txt").write_text("A film.\nIt is old.\n\nNo.\nA friend.\n\nA plot.\nThin.\n", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="roberta has no pretraining head"):
+        made("adapt", corpus=str(tmp_path / "two.txt"), encoder=str(folder), out=str(tmp_path / "a"),
+             next_sentence=True, max_steps=1)  # fmt: skip
+    with pytest.raises(DataError, match=r"one\.txt: 1 of 1 documents"):
+        made("pretrain", corpus=str(one), size="tiny", vocabulary_size=100, out=str(tmp_path / "a"), max_steps=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.txt", "roberta", "two.txt"]
+
+
+def test_the_commands_show_before_and_after(
+    corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["adapt", str(corpus), "--encoder", str(tiny_checkpoint(BERT)), "--max-steps", "2", "--max-length", "32"]
+    assert run([*flags, "--out", str(tmp_path / "a")]) == 0
+    shown = capsys.readouterr()
+    for word in ("before", "after", "perplexity", "unigrams alone", "bertsmith fill"):
+        assert word in shown.out
+    assert "new, set at random" in shown.err, "the encoder has no such head, and that is said"
+    assert run([*flags, "--out", str(tmp_path / "b"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["before"]["loss"] > 0
+    assert record["held_out"]["scores"]["loss"]["value"] > 0
