@@ -25,7 +25,7 @@ from bertsmith.corpus.pairs import PairRows
 from bertsmith.corpus.settings import PRESETS, CorpusSettings, NewEncoder
 from bertsmith.corpus.store import Store, split
 from bertsmith.corpus.vocabulary import train_wordpiece
-from bertsmith.errors import SettingsError, TrainingError, listed, nearest
+from bertsmith.errors import DataError, SettingsError, TrainingError, listed, nearest
 from bertsmith.families import family_of
 from bertsmith.families.bert import SIZES
 from bertsmith.files import write_text
@@ -247,7 +247,10 @@ def _trained(
     if settings.learning_rate is None:
         settings = settings.model_copy(update={"learning_rate": default_rate(pretrained.config.width)})
     store = _stored(folder.partial / CORPUS, documents, tokenizer, listen)
-    train_D, held_D = split(store.documents, fraction=settings.dev_fraction, seed=settings.seed)
+    fraction = settings.dev_fraction
+    if fraction and isinstance(task, Nsp):  # a pair wants a second document
+        fraction = max(fraction, 2 / store.documents)
+    train_D, held_D = split(store.documents, fraction=fraction, seed=settings.seed)
     held_store = store
     if corpus.held_out:
         held_documents = open_documents([Path(name) for name in corpus.held_out], corpus)
@@ -271,9 +274,13 @@ def _trained(
 
     held_set = None
     if len(held_D):
-        held_rows = _rows(task, corpus, held_store, held_D, tokenizer, max_length, settings.seed)
-        held_set = _scored_rows(task, held_rows, tokenizer, most=corpus.most_scored)
-        listen(Said(f"held out: {_described(len(held_D), held_rows)}, of which {len(held_set):,} rows are scored"))
+        try:
+            held_rows = _rows(task, corpus, held_store, held_D, tokenizer, max_length, settings.seed)
+        except DataError as error:  # too few sentences to make pairs of: the corpus itself may have enough
+            listen(Said(f"nothing is held out to be scored: {error}", warning=True))
+        else:
+            held_set = _scored_rows(task, held_rows, tokenizer, most=corpus.most_scored)
+            listen(Said(f"held out: {_described(len(held_D), held_rows)}, of which {len(held_set):,} rows are scored"))
     return fit_sets(
         task, Prepared(_Examples(task, rows), (), rows.tokens, draw), held_set, settings,
         pretrained=pretrained, anew=lambda: pretrained, max_length=max_length, state=folder.state,

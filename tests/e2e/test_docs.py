@@ -40,6 +40,9 @@ def beginner(
     for task, suffix in (("classify", "tsv"), ("tag", "conll"), ("answer", "json")):
         for split in ("train", "dev"):
             shutil.copy(samples / task / f"{split}.{suffix}", tmp_path)
+    sentences = (samples / "regress" / "train.tsv").read_text(encoding="utf-8").splitlines()[1:61]
+    documents = ("\n".join(line.split("\t")[0] for line in sentences[at : at + 3]) for at in range(0, 60, 3))
+    (tmp_path / "abstracts.txt").write_text("\n\n".join(documents), encoding="utf-8")
     (tmp_path / "run.toml").write_text('task = "classify"\ntrain = "train.tsv"\nencoder = "minilm"\nmax_steps = 2\n')
     monkeypatch.chdir(tmp_path)
     encoder = tiny_checkpoint(Case(families()["bert"]))

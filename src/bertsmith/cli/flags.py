@@ -68,7 +68,7 @@ def _usage(function: Callable[..., None], command: str) -> str:
 
 
 def _what_is_wrong(error: cyclopts.CycloptsError, command: str, elsewhere: Mapping[str, str]) -> str:
-    texts = command == "predict"
+    texts = command in ("predict", "fill", "next", "coherence", "score")
     match error:
         case cyclopts.UnknownOptionError(token=token):
             given = token.keyword or token.value
