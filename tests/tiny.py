@@ -6,6 +6,7 @@ Everything is derived from `Family`: a new family gets its checkpoint, and with 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from bertsmith.bundle import Bundle, new_model
 from bertsmith.families import Family, families
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from bertsmith.checkpoint import Pretrained
@@ -111,7 +112,7 @@ def random_model(config: Any, *, auto: Any = AutoModel) -> Any:
 
 def write_tokenizer(family: Family, folder: Path) -> tuple[int, int]:
     """tokenizer.json of the family's kind (WordPiece unless listed) and its config; how many pieces, and [PAD]'s id."""
-    raw, names = _trained(_KINDS.get(family.model_type, "wordpiece"))
+    raw, names = _tokenizer(_KINDS.get(family.model_type, "wordpiece"))
     raw.save(str(folder / "tokenizer.json"))
     # no tokenizer_class: AutoTokenizer then takes the class of the model's family
     config = {"model_max_length": SIZES["positions"] - 4, **names}
@@ -125,27 +126,34 @@ _ROBERTA_NAMES = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "
 
 
 @cache
-def _trained(kind: str) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+def _tokenizer(kind: str) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    """The same in every process, as the trainers of `tokenizers` for WordPiece and Unigram are not."""
     names = _BERT_NAMES if kind == "wordpiece" else _ROBERTA_NAMES
-    shared: dict[str, Any] = {"vocab_size": 320, "special_tokens": list(names.values()), "show_progress": False}
-    trainer: Any
+    special = list(names.values())
     if kind == "wordpiece":
-        raw = tokenizers.Tokenizer(models.WordPiece(unk_token=names["unk"]))
+        pieces = [*special, *_pieces_of(str.lower, begins="", goes_on="##")]
+        vocabulary = {piece: index for index, piece in enumerate(pieces)}
+        raw = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=names["unk"]))
         raw.normalizer = normalizers.BertNormalizer()
         raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         raw.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(**shared)
     elif kind == "byte-level":
         raw = tokenizers.Tokenizer(models.BPE())
         raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         raw.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **shared)
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        trainer = trainers.BpeTrainer(
+            vocab_size=320, initial_alphabet=alphabet, special_tokens=special, show_progress=False
+        )
+        raw.train_from_iterator(_TRAINED_ON, trainer)
     else:
-        raw = tokenizers.Tokenizer(models.Unigram())
+        # the longer a piece, the likelier, so that few pieces are more probable than many
+        likely = {piece: len(piece) - 20.0 for piece in _pieces_of(str, begins="▁", goes_on="")}
+        scores = [(piece, 0.0) for piece in special] + list(likely.items())
+        raw = tokenizers.Tokenizer(models.Unigram(scores, unk_id=special.index(names["unk"])))
         raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
         raw.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(unk_token=names["unk"], **shared)
-    raw.train_from_iterator([*TEXTS, *(text for pair in PAIRS for text in pair)] * 3, trainer)
+    raw.add_special_tokens(special)
     cls, sep = names["cls"], names["sep"]
     ids = {token: raw.get_vocab()[token] for token in (cls, sep)}
     raw.post_processor = {
@@ -159,6 +167,21 @@ def _trained(kind: str) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     }[kind]
     keys = {**names, **({} if kind == "wordpiece" else {"bos": cls, "eos": sep})}
     return raw, {f"{name}_token": token for name, token in keys.items()}
+
+
+_TRAINED_ON = [*TEXTS, *(text for pair in PAIRS for text in pair)] * 3
+
+
+def _pieces_of(written: Callable[[str], str], *, begins: str, goes_on: str) -> list[str]:
+    """Each once, in a fixed order: all characters, where words begin and inside; two words of three; the third's
+    halves."""
+    words = sorted({word for text in _TRAINED_ON for word in re.findall(r"\w+|[^\w\s]", written(text))})
+    characters = sorted({character for word in words for character in word})
+    pieces = [mark + character for mark in (begins, goes_on) for character in characters]
+    for index, word in enumerate(words):
+        half = (len(word) + 1) // 2
+        pieces += [begins + word] if index % 3 else [begins + word[:half], goes_on + word[half:]]
+    return [piece for piece in dict.fromkeys([begins, *pieces]) if piece not in ("", goes_on)]
 
 
 def bundle_of(task: Task[Any, Any], pretrained: Pretrained, *, max_length: int = 92, seed: int = 1) -> Bundle:

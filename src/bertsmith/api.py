@@ -26,7 +26,7 @@ from bertsmith.records import Input
 from bertsmith.strict import checked
 from bertsmith.training.events import Listener, Predicted, Said, nobody
 from bertsmith.training.folder import RunFolder
-from bertsmith.training.run import fit_examples, say_lengths, threads
+from bertsmith.training.run import divided, fit_divided, say_lengths, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,15 +110,16 @@ def train(
             listen=listen,
             keep=(ADAPTED, f"{ADAPTED}.partial"),
         ) as everyone:
+            task, rows, dev_rows = divided(task, train_examples, dev_examples, settings, listen=everyone)
             start = settings
-            if settings.adapt:
-                texts = (text for example in train_examples for text in task.content(example))
+            if settings.adapt:  # without the rows that are held out
+                texts = (text for example in rows for text in task.content(example))
                 encoder = adapt_to_texts(texts, settings, folder=folder, listen=listen, stop=stop)
                 start = settings.model_copy(update={"encoder": str(encoder)})
-            bundle, evaluation, ended = fit_examples(
+            bundle, evaluation, ended = fit_divided(
                 task,
-                train_examples,
-                dev_examples,
+                rows,
+                dev_rows,
                 start,
                 state=folder.state,
                 data=_fingerprint(settings),
@@ -130,7 +131,7 @@ def train(
         raise TrainingError(f"stopped after step {ended.steps}; go on with: bertsmith train --resume {folder.out}")
     if settings.adapt:
         bundle = _adapted(bundle, settings.encoder)
-    folder.finish(bundle, without=(ADAPTED,))
+    folder.finish(bundle, without=(ADAPTED, f"{ADAPTED}.jsonl"))
     return Run(folder=folder.out, bundle=Bundle.load(folder.out), evaluation=evaluation, fit=ended)
 
 

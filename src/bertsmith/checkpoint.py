@@ -175,12 +175,17 @@ def find_tokenizer(name: str | Path) -> tuple[Tokenizer, int]:
 
     Raises as `load_pretrained` does.
     """
-    source = find(name)
-    path = source.folder / "config.json"
-    raw = read_json(path)
-    config = family_of(raw, source=str(path)).read_config(raw, source=str(path))
-    tokenizer = load_tokenizer(source.folder, config)
+    _, config = read_config(name)
+    tokenizer = load_tokenizer(find(name).folder, config)
     return tokenizer, _tighter_limit(tokenizer, config)
+
+
+def read_config(name: str | Path) -> tuple[Family, EncoderConfig]:
+    """The family and the shape of the encoder that `find` finds; reads no weights. Raises as `load_pretrained` does."""
+    path = find(name).folder / "config.json"
+    raw = read_json(path)
+    family = family_of(raw, source=str(path))
+    return family, family.read_config(raw, source=str(path))
 
 
 def sequence_limit(asked: int | None, *, most: int, name: str | Path) -> int:

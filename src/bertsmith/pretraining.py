@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,27 +19,30 @@ import torch
 from bertsmith.batching import mixed_seed
 from bertsmith.bundle import Bundle
 from bertsmith.checkpoint import Source, load_pretrained, read_json, sequence_limit, write_pretrained
-from bertsmith.config import Settings, toml_of
+from bertsmith.config import Settings, read_toml, toml_of
 from bertsmith.corpus.documents import Documents, open_documents
 from bertsmith.corpus.packed import CorpusRows, PackedRows
 from bertsmith.corpus.pairs import PairRows
 from bertsmith.corpus.settings import PRESETS, CorpusSettings, NewEncoder
 from bertsmith.corpus.store import Store, split
 from bertsmith.corpus.vocabulary import train_wordpiece
-from bertsmith.errors import DataError, SettingsError, TrainingError, listed, nearest
+from bertsmith.errors import BundleError, SettingsError, TrainingError, listed, nearest
 from bertsmith.families import family_of
 from bertsmith.families.bert import SIZES
-from bertsmith.files import write_text
+from bertsmith.files import sha256, write_text
+from bertsmith.infer.engine import pick_device
 from bertsmith.nn.encoder import Encoder
+from bertsmith.records import IS_NEXT
 from bertsmith.strict import checked
 from bertsmith.tasks._masking import balanced
 from bertsmith.tasks.mlm import Mlm, Passage
-from bertsmith.tasks.nsp import FOLLOWS, Neighbours, Nsp
+from bertsmith.tasks.nsp import Neighbours, Nsp
 from bertsmith.tokenizer import Tokenizer
 from bertsmith.training.events import Listener, Said, nobody
 from bertsmith.training.folder import METRICS, RUN, RunFolder
 from bertsmith.training.loop import Prepared
-from bertsmith.training.run import fit_sets, threads
+from bertsmith.training.optim import check_layers
+from bertsmith.training.run import check_without_dev, fit_sets, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -47,7 +51,11 @@ if TYPE_CHECKING:
 
     from bertsmith.checkpoint import Pretrained
     from bertsmith.evaluation import Evaluation
+    from bertsmith.families import Family
+    from bertsmith.nn.encoder import EncoderConfig
     from bertsmith.records import Encoded
+    from bertsmith.tasks import Draw
+    from bertsmith.tasks._masks import Masks
     from bertsmith.training import Fit
 
 MaskTask: TypeAlias = Mlm | Nsp
@@ -58,6 +66,10 @@ NOT_HERE = (
     "train", "dev", "adapt", "adapt_epochs", "columns", "format", "header", "delimiter", "quoting", "encoding",
     "restarts", "gradual_unfreezing",
 )  # fmt: skip
+# What no bit of a run depends on, beside where it is and how it is stopped; as in every run's state.
+FREE = ("out", "overwrite", "save_every", "tensorboard", "threads", "device")
+# What is worth going on from, even before a state is saved.
+WORTH_KEEPING = (START, f"{CORPUS}/store.json")
 DEFAULTS: Mapping[str, Any] = {"evals_per_epoch": 1, "dev_fraction": 0.05}
 
 
@@ -92,16 +104,21 @@ def adapt(
     Raises InputError for what is wrong with files or settings, before any training.
     """
     folder = RunFolder.of(settings.out, resume=resume, overwrite=settings.overwrite)
-    documents = _opened(corpus)
+    values = {"command": "adapt", **_flat(corpus, task, settings)}
+    if resume:
+        _check_same_run(folder, values)
+    files = _opened(corpus)
     pretrained = load_pretrained(settings.encoder)
-    written = toml_of({"command": "adapt", **_flat(corpus, task, settings)})
+    _check_can_run(task, settings, pretrained.family, pretrained.config)
+    if isinstance(task, Mlm) and any(name.startswith("cls.seq_relationship") for name in pretrained.head_tensors):
+        listen(Said("the encoder's next-sentence head is not trained on, and left out; --next-sentence keeps it"))
     with (
         threads(settings.threads),
-        folder.running(written, resume=resume, tensorboard=settings.tensorboard, listen=listen) as everyone,
+        folder.running(
+            toml_of(values), resume=resume, tensorboard=settings.tensorboard, listen=listen, keep=WORTH_KEEPING
+        ) as everyone,
     ):
-        trained = _trained(
-            folder, corpus, documents, task, settings, pretrained=pretrained, listen=everyone, stop=stop
-        )  # fmt: skip
+        trained = _trained(folder, corpus, files, task, settings, start=pretrained, listen=everyone, stop=stop)
     return _finished(folder, go_on or f"bertsmith adapt --resume {folder.out}", *trained)
 
 
@@ -120,6 +137,7 @@ def adapt_to_texts(
     """
     adapted, corpus = folder.partial / ADAPTED, folder.partial / f"{ADAPTED}.jsonl"
     if adapted.is_dir():
+        corpus.unlink(missing_ok=True)
         return adapted
     resume = (folder.partial / f"{ADAPTED}.partial" / RUN).is_file()
     if not resume:
@@ -155,23 +173,25 @@ def pretrain(
     """
     folder = RunFolder.of(settings.out, resume=resume, overwrite=settings.overwrite)
     shape = _shape(new)
-    documents = _opened(corpus)
-    values = {**_flat(corpus, task, settings), **new.model_dump(mode="json")}
+    family = family_of(shape, source=new.config or "")
+    values = {"command": "pretrain", **_flat(corpus, task, settings), **_flat_of(new)}
     del values["encoder"]
-    written = toml_of({"command": "pretrain", **values})
+    if resume:
+        _check_same_run(folder, values)
+    files = _opened(corpus)
+    _check_can_run(task, settings, family, family.read_config(shape, source=new.config or ""))
     with (
         threads(settings.threads),
-        folder.running(written, resume=resume, tensorboard=settings.tensorboard, listen=listen) as everyone,
+        folder.running(
+            toml_of(values), resume=resume, tensorboard=settings.tensorboard, listen=listen, keep=WORTH_KEEPING
+        ) as everyone,
     ):
         start = folder.partial / START
         if not start.is_dir():
-            _write_start(start, shape, _vocabulary(start, new, documents, everyone), settings)
+            _write_start(start, shape, _vocabulary(start, new, files.documents, everyone), settings)
         pretrained = load_pretrained(start)
-        name = f"from nothing ({new.size or new.config})"
-        pretrained = replace(pretrained, source=Source(name, pretrained.source.folder))
-        trained = _trained(
-            folder, corpus, documents, task, settings, pretrained=pretrained, listen=everyone, stop=stop
-        )  # fmt: skip
+        pretrained = replace(pretrained, source=Source(f"from nothing ({new.size or new.config})", start))
+        trained = _trained(folder, corpus, files, task, settings, start=pretrained, listen=everyone, stop=stop)
     return _finished(folder, f"bertsmith pretrain --resume {folder.out}", *trained)
 
 
@@ -196,6 +216,15 @@ def resolve_corpus(
     next_sentence = values.pop("next_sentence", command == "pretrain")
     if not isinstance(next_sentence, bool):
         raise SettingsError(f"{at}next_sentence must be true or false, got {next_sentence!r}")
+    other = "packing" if next_sentence else "short_share"
+    if other in values and other not in of_preset:
+        which = "masked words alone" if next_sentence else "next sentences"
+        raise SettingsError(f"{at}{other} is of {which}, and next_sentence is {str(next_sentence).lower()}")
+    if next_sentence:
+        values.pop("packing", None)  # of a preset
+    for name in ("vocabulary_size", "cased"):
+        if name in values and Path(str(values.get("vocabulary") or "")).is_dir() and values.get("vocabulary"):
+            raise SettingsError(f"{at}{name} is of a vocabulary that is learned; vocabulary names a tokenizer's folder")
     kind: type[MaskTask] = Nsp if next_sentence else Mlm
     models: list[tuple[Any, Iterable[str]]] = [(CorpusSettings, CorpusSettings.model_fields), (kind, kind.options())]
     if command == "pretrain":
@@ -218,75 +247,151 @@ def default_rate(width: int) -> float:
     return 1e-4 if width >= 768 else 5e-4
 
 
-def _opened(corpus: CorpusSettings) -> Documents:
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The corpus, and what is scored, if that has files of its own."""
+
+    documents: Documents
+    held_out: Documents | None
+
+
+def _opened(corpus: CorpusSettings) -> _Files:
+    """Both, opened. Raises SettingsError if there is no corpus, or if a file is in both."""
     if not corpus.corpus:
         raise SettingsError("'corpus' is missing: the files of text to learn from, as in bertsmith adapt corpus.txt")
-    return open_documents([Path(name) for name in corpus.corpus], corpus)
+    documents = open_documents([Path(name) for name in corpus.corpus], corpus)
+    if not corpus.held_out:
+        return _Files(documents, None)
+    held_out = open_documents([Path(name) for name in corpus.held_out], corpus)
+    both = {path.resolve() for path in documents.files} & {path.resolve() for path in held_out.files}
+    if both:
+        raise SettingsError(f"held_out: {min(both)} is in the corpus, too, and would be scored on what it learned")
+    return _Files(documents, held_out)
+
+
+def _check_can_run(task: MaskTask, settings: Settings, family: Family, config: EncoderConfig) -> None:
+    """Raises InputError for what would stop the run later, after work that it would waste."""
+    defaults = Settings()
+    for name in NOT_HERE:
+        if getattr(settings, name) != getattr(defaults, name):
+            raise SettingsError(f"{name} means nothing where a corpus is learned, got {getattr(settings, name)!r}")
+    if task.head_kind not in family.heads and isinstance(task, Nsp):
+        raise SettingsError(
+            f"next sentences want an encoder of the BERT family, and this is {family.model_type}; "
+            "--no-next-sentence learns masked words alone"
+        )
+    family.form(task.head_kind)
+    pick_device(settings.device)
+    check_layers(config.layers, settings)
+
+
+def _check_same_run(folder: RunFolder, values: Mapping[str, Any]) -> None:
+    """Raises BundleError if a run that is resumed had other settings, but for those that no bit depends on."""
+    before, now = read_toml(folder.partial / RUN), tomllib.loads(toml_of(values))
+    for name in {**before, **now}:
+        if name not in FREE and before.get(name) != now.get(name):
+            raise BundleError(
+                f"{folder.partial}: cannot resume: {name} was {before.get(name)!r} when the run began, now it is "
+                f"{now.get(name)!r}"
+            )
 
 
 def _flat(corpus: CorpusSettings, task: MaskTask, settings: Settings) -> dict[str, Any]:
+    """The settings as run.toml has them, without those that have no meaning beside the others."""
     options = {name: getattr(task, name) for name in task.options()}
     here = settings.model_dump(mode="python", exclude=set(NOT_HERE))
-    return {**corpus.model_dump(mode="python"), "next_sentence": isinstance(task, Nsp), **options, **here}
+    unused = "packing" if isinstance(task, Nsp) else "short_share"
+    of_corpus = corpus.model_dump(mode="python", exclude={unused})
+    return {**of_corpus, "next_sentence": isinstance(task, Nsp), **options, **here}
+
+
+def _flat_of(new: NewEncoder) -> dict[str, Any]:
+    given = new.vocabulary is not None and Path(new.vocabulary).is_dir()
+    return new.model_dump(mode="json", exclude={"vocabulary_size", "cased"} if given else set())
 
 
 def _trained(
     folder: RunFolder,
     corpus: CorpusSettings,
-    documents: Documents,
+    files: _Files,
     task: MaskTask,
     settings: Settings,
     *,
-    pretrained: Pretrained,
+    start: Pretrained,
     listen: Listener,
     stop: Callable[[], bool],
 ) -> tuple[Bundle, Evaluation | None, Fit]:
-    pretrained.family.form(task.head_kind)  # before the work that a missing one would waste
-    tokenizer = pretrained.tokenizer
-    max_length = sequence_limit(settings.max_length, most=pretrained.max_length, name=pretrained.source.name)
+    tokenizer = start.tokenizer
+    max_length = sequence_limit(settings.max_length, most=start.max_length, name=start.source.name)
     if settings.learning_rate is None:
-        settings = settings.model_copy(update={"learning_rate": default_rate(pretrained.config.width)})
-    store = _stored(folder.partial / CORPUS, documents, tokenizer, listen)
-    fraction = settings.dev_fraction
-    if fraction and isinstance(task, Nsp):  # a pair wants a second document
-        fraction = max(fraction, 2 / store.documents)
-    train_D, held_D = split(store.documents, fraction=fraction, seed=settings.seed)
-    held_store = store
-    if corpus.held_out:
-        held_documents = open_documents([Path(name) for name in corpus.held_out], corpus)
-        held_store = _stored(folder.partial / HELD_OUT, held_documents, tokenizer, listen)
+        settings = settings.model_copy(update={"learning_rate": default_rate(start.config.width)})
+    task.masks(tokenizer, counts_V=None)  # raises for a tokenizer without a mask token, before the work of the store
+    rows_of = _RowsOf(task, corpus, tokenizer, max_length, settings.seed)
+    store = held_store = _stored(folder.partial / CORPUS, files.documents, tokenizer, listen)
+    if files.held_out is None:
+        train_D, held_D = _split(store, task, settings, listen)
+    else:
+        held_store = _stored(folder.partial / HELD_OUT, files.held_out, tokenizer, listen)
         train_D, held_D = np.arange(store.documents), np.arange(held_store.documents)
 
     counts_V = store.unigram(train_D)
     task = task.learn_counts(counts_V)
-    masks = task.masks(tokenizer, counts_V=counts_V)
-    rows = _rows(task, corpus, store, train_D, tokenizer, max_length, settings.seed)
+    rows = rows_of(store, train_D)
     listen(Said(f"train: {_described(len(train_D), rows)}; unigram entropy {task.unigram_loss:.3f} nats a piece"))
+    if cut := getattr(rows, "cut", 0):
+        share = 100 * cut / (cut + rows.tokens)
+        text = f"{cut:,} pieces ({share:.1f} %) are cut off pairs that are longer than max_length {max_length}"
+        listen(Said(f"train: {text}; shorter sentences (--sentences split) or a larger max_length", warning=share > 20))
+    held_set = None
+    if len(held_D):
+        held_rows = rows_of(held_store, held_D)
+        held_set = _scored_rows(task, held_rows, tokenizer, most=corpus.most_scored)
+        listen(Said(f"held out: {_described(len(held_D), held_rows)}, of which {len(held_set):,} rows are scored"))
+    else:
+        check_without_dev(task, settings)
+    draw = _drawing(rows, task.masks(tokenizer, counts_V=counts_V))
+    manifests = [{**each.manifest, "files": _contents(each), "note": ""} for each in (store, held_store)]
+    return fit_sets(
+        task, Prepared(_Examples(task, rows), (), rows.tokens, draw), held_set, settings,
+        pretrained=start, anew=lambda: start, max_length=max_length, state=folder.state,
+        data={"corpus": json.dumps([manifests, corpus.model_dump(mode="json", exclude={"corpus", "held_out"})])},
+        score_first=True, listen=listen, stop=stop,
+    )  # fmt: skip
+
+
+def _drawing(rows: CorpusRows, masks: Masks) -> Draw:
+    """A step's rows with the pairs and the masks of its epoch."""
 
     def draw(numbers: Sequence[int], seed: int, epoch: int) -> Sequence[Sequence[Encoded]]:
-        drawn = (rows.sequence(row, seed=seed, epoch=epoch) for row in numbers)
+        drawn = (replace(rows.sequence(row, seed=seed, epoch=epoch), owner=row) for row in numbers)
         return balanced(
             [
-                [masks.drawn(replace(sequence, owner=row), seed=seed, epoch=epoch, row=row)]
+                [masks.drawn(sequence, seed=seed, epoch=epoch, row=row)]
                 for row, sequence in zip(numbers, drawn, strict=True)
             ]
         )
 
-    held_set = None
-    if len(held_D):
-        try:
-            held_rows = _rows(task, corpus, held_store, held_D, tokenizer, max_length, settings.seed)
-        except DataError as error:  # too few sentences to make pairs of: the corpus itself may have enough
-            listen(Said(f"nothing is held out to be scored: {error}", warning=True))
-        else:
-            held_set = _scored_rows(task, held_rows, tokenizer, most=corpus.most_scored)
-            listen(Said(f"held out: {_described(len(held_D), held_rows)}, of which {len(held_set):,} rows are scored"))
-    return fit_sets(
-        task, Prepared(_Examples(task, rows), (), rows.tokens, draw), held_set, settings,
-        pretrained=pretrained, anew=lambda: pretrained, max_length=max_length, state=folder.state,
-        data={"corpus": json.dumps([store.manifest["files"], held_store.manifest["files"]])},
-        score_first=True, listen=listen, stop=stop,
-    )  # fmt: skip
+    return draw
+
+
+def _split(
+    store: Store, task: MaskTask, settings: Settings, listen: Listener
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The documents to train on and those to score; of pairs, both parts have two that can be in one, or none is
+    held out."""
+    every = np.arange(store.documents)
+    can_D, least = every, 1
+    if isinstance(task, Nsp):
+        can_D, least = np.flatnonzero(np.diff(store.document_D) > 1), 2
+    if not settings.dev_fraction:
+        return every, every[:0]
+    if len(can_D) < 2 * least:
+        text = f"{store.documents:,} documents are too few to hold some out: nothing is scored, the last state is kept"
+        listen(Said(f"{text}; blank lines separate documents of plain text", warning=True))
+        return every, every[:0]
+    count = min(max(least, round(len(can_D) * settings.dev_fraction)), len(can_D) - least)
+    _, held = split(len(can_D), fraction=count / len(can_D), seed=settings.seed)
+    return np.setdiff1d(every, can_D[held]), can_D[held]
 
 
 def _finished(folder: RunFolder, go_on: str, bundle: Bundle, evaluation: Evaluation | None, ended: Fit) -> Adapted:
@@ -298,29 +403,47 @@ def _finished(folder: RunFolder, go_on: str, bundle: Bundle, evaluation: Evaluat
 
 
 def _stored(folder: Path, documents: Documents, tokenizer: Tokenizer, listen: Listener) -> Store:
-    """The tokenized documents: those of the run that is resumed, if they are whole."""
+    """The tokenized documents: those of the run that is resumed, if they are whole.
+
+    Raises BundleError if those are of other files, or of another tokenizer.
+    """
     if (folder / "store.json").is_file():
-        return Store.open(folder)
+        store = Store.open(folder)
+        if store.manifest.get("tokenizer") != tokenizer.fingerprint:
+            raise BundleError(f"{folder}: cannot resume: the corpus was tokenized by another tokenizer")
+        if _contents(store) != [sha256(path) for path in documents.files]:
+            raise BundleError(f"{folder}: cannot resume: the files of the corpus have changed since the run began")
+        return store
     listen(Said(documents.note))
     store = Store.build(folder, documents, tokenizer)
     if documents.skipped:
         text = f"{documents.skipped:,} rows without text are left out, the first of them {documents.first_skipped}"
         listen(Said(text, warning=True))
+    if left_out := store.manifest["sentences_left_out"]:
+        listen(Said(f"{left_out:,} sentences without a word piece are left out", warning=True))
     return store
 
 
-def _rows(
-    task: MaskTask,
-    corpus: CorpusSettings,
-    store: Store,
-    documents: NDArray[np.int64],
-    tokenizer: Tokenizer,
-    max_length: int,
-    seed: int,
-) -> CorpusRows:
-    if isinstance(task, Nsp):
-        return PairRows(store, documents, tokenizer, max_length=max_length, short_share=corpus.short_share, seed=seed)
-    return PackedRows(store, documents, tokenizer, max_length=max_length, packing=corpus.packing)
+def _contents(store: Store) -> list[str]:
+    """The sha256 of the files that a store was made of."""
+    return [each["sha256"] for each in store.manifest["files"]]
+
+
+@dataclass(frozen=True, slots=True)
+class _RowsOf:
+    """How documents become the rows of a task."""
+
+    task: MaskTask
+    corpus: CorpusSettings
+    tokenizer: Tokenizer
+    max_length: int
+    seed: int
+
+    def __call__(self, store: Store, documents: NDArray[np.int64]) -> CorpusRows:
+        if isinstance(self.task, Nsp):
+            share, seed = self.corpus.short_share, self.seed
+            return PairRows(store, documents, self.tokenizer, max_length=self.max_length, short_share=share, seed=seed)
+        return PackedRows(store, documents, self.tokenizer, max_length=self.max_length, packing=self.corpus.packing)
 
 
 def _described(documents: int, rows: CorpusRows) -> str:
@@ -353,7 +476,7 @@ def _scored_rows(task: MaskTask, rows: CorpusRows, tokenizer: Tokenizer, *, most
     masks = task.masks(tokenizer, counts_V=None)
     numbers = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(np.int64)).tolist()
     sequences = [replace(rows.sequence(row, seed=0, epoch=0), owner=owner) for owner, row in enumerate(numbers)]
-    follows = [None if each.truth is None else bool(each.truth[0] == FOLLOWS) for each in sequences]
+    follows = [None if each.truth is None else bool(each.truth[0] == IS_NEXT) for each in sequences]
     examples = [_example(task, rows, row, follows=each) for row, each in zip(numbers, follows, strict=True)]
     return Prepared.of(examples, [[masks.fixed(each)] for each in sequences])
 
@@ -372,6 +495,8 @@ def _shape(new: NewEncoder) -> dict[str, Any]:
     """config.json of the new encoder, all but the size of its vocabulary."""
     if (new.size is None) == (new.config is None):
         raise SettingsError(f"give a size ({', '.join(SIZES)}) or a config, one of the two")
+    if new.config is not None and new.config.endswith(".toml"):
+        raise SettingsError(f"config {new.config}: is a config.json of an encoder; a file of settings is --settings")
     if new.config is not None:
         raw = read_json(Path(new.config))
         family_of(raw, source=new.config).read_config(raw, source=new.config)
@@ -383,6 +508,8 @@ def _shape(new: NewEncoder) -> dict[str, Any]:
 
 def _vocabulary(start: Path, new: NewEncoder, documents: Documents, listen: Listener) -> Tokenizer:
     """The tokenizer: of the given folder or file, or learned from the corpus."""
+    for leftover in start.parent.glob("*vocabulary*"):  # of a run that was killed while it learned one
+        shutil.rmtree(leftover)
     if new.vocabulary is not None:
         given = Path(new.vocabulary)
         if given.is_dir():

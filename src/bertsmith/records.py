@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# The classes of BERT's next-sentence head, in its order: the second text follows the first, or it is a random one.
+IS_NEXT, IS_RANDOM = 0, 1
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a row was read: ``train.tsv:17``. Lines count from 1; None where a source has no lines.

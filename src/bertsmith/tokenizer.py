@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import hashlib
 import itertools
 import json
 import re
@@ -337,6 +338,12 @@ class Tokenizer:
             continues_V[inside] = True
             continues_V[sorted(self.special_ids)] = False
         return continues_V
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The same for tokenizers that split every text alike: the sha256, in hex, of the tokenizer.json that `save`
+        writes, but for its layout."""
+        return hashlib.sha256(self._raw.to_str().encode()).hexdigest()
 
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json, vocab.txt if there was one.

@@ -214,7 +214,7 @@ ROWS: Mapping[str, Sample] = {
         ),
         options={"pieces": "last"},
         odd={"text": ["a"]},
-        steps=200,
+        steps=400,
         everywhere=True,
     ),
     "mlm": Sample(
@@ -223,8 +223,8 @@ ROWS: Mapping[str, Sample] = {
         broken=({"label": "1"}, {"text": None}, {"text": ["a ____"]}),
         odd={"text": "nothing to fill in"},
         options={"mask_share": 0.3},
-        steps=400,
-        least=0.95,
+        steps=600,
+        least=0.8,
         collapses=False,
     ),
     "mlm, whole words": Sample(
@@ -233,8 +233,8 @@ ROWS: Mapping[str, Sample] = {
         broken=(),
         odd={"text": "nothing to fill in"},
         options={"whole_words": True, "random_words": "uniform", "mask_share": 0.3, "top": 2},
-        steps=400,
-        least=0.95,
+        steps=600,
+        least=0.8,
         collapses=False,
     ),
     "nsp": Sample(
@@ -252,8 +252,8 @@ ROWS: Mapping[str, Sample] = {
         ),
         odd={"text": "a ____"},
         options={"mask_share": 0.3},
-        steps=400,
-        least=0.95,
+        steps=600,
+        least=0.8,
     ),
     "regress, pairs in windows": Sample(
         "regress",

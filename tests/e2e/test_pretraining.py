@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ import bertsmith
 from bertsmith.checkpoint import load_pretrained
 from bertsmith.cli import run
 from bertsmith.config import Settings
-from bertsmith.errors import CheckpointError, DataError, SettingsError, TrainingError
+from bertsmith.errors import BundleError, DataError, InputError, SettingsError, TrainingError
 from bertsmith.families import families
 from bertsmith.families.bert import SIZES
 from bertsmith.nn.encoder import Encoder
@@ -30,7 +31,6 @@ from tiny import TEXTS, Case, write_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bertsmith.pretraining import Adapted
 
@@ -69,7 +69,8 @@ def test_adapting_lowers_the_loss_and_opens_everywhere(
     folder = tmp_path / "adapted"
     result = made(
         "adapt", corpus=str(corpus), encoder=str(tiny_checkpoint(BERT)), out=str(folder), next_sentence=next_sentence,
-        max_steps=200, learning_rate=3e-3, dropout=0.0, dev_fraction=0.2, packing="documents",
+        max_steps=200, learning_rate=3e-3, dropout=0.0, dev_fraction=0.2,
+        **({} if next_sentence else {"packing": "documents"}),
     )  # fmt: skip
     assert result.before is not None
     assert result.evaluation is not None
@@ -259,6 +260,8 @@ def test_a_broken_corpus_is_named_and_leaves_nothing(
 def test_settings_are_strict(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="unknown setting 'packin'; did you mean 'packing'"):
         resolve_corpus({"packin": "full"}, command="adapt")
+    with pytest.raises(SettingsError, match="packing is of masked words alone"):
+        resolve_corpus({"packing": "full", "next_sentence": True}, command="adapt")
     with pytest.raises(SettingsError, match="unknown setting 'size'"):
         resolve_corpus({"size": "tiny"}, command="adapt")
     with pytest.raises(SettingsError, match="unknown setting 'train'"):
@@ -280,7 +283,7 @@ def test_next_sentences_want_bert_and_documents(tmp_path: Path) -> None:
     folder.mkdir()
     write_checkpoint(Case(families()["roberta"]), folder)
     (tmp_path / "two.txt").write_text("A film.\nIt is old.\n\nNo.\nA friend.\n\nA plot.\nThin.\n", encoding="utf-8")
-    with pytest.raises(CheckpointError, match="roberta has no pretraining head"):
+    with pytest.raises(SettingsError, match="and this is roberta; --no-next-sentence"):
         made("adapt", corpus=str(tmp_path / "two.txt"), encoder=str(folder), out=str(tmp_path / "a"),
              next_sentence=True, max_steps=1)  # fmt: skip
     with pytest.raises(DataError, match=r"one\.txt: 1 of 1 documents"):
@@ -301,3 +304,160 @@ def test_the_commands_show_before_and_after(
     record = json.loads(capsys.readouterr().out)
     assert record["before"]["loss"] > 0
     assert record["held_out"]["scores"]["loss"]["value"] > 0
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "packing": {"packing": "documents"},
+    "sentences": {"sentences": "split"},
+    "most_scored": {"most_scored": 1},
+    "mask_share": {"mask_share": 0.3},
+    "max_length": {"max_length": 32},
+    "seed": {"seed": 2},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_resumed_run_must_be_the_same(
+    name: str, corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    values = {"corpus": str(corpus), "encoder": str(tiny_checkpoint(BERT)), "max_steps": 4, "out": str(tmp_path / "a")}
+    events: list[Event] = []
+    with pytest.raises(TrainingError, match="stopped"):
+        made("adapt", events=events, stop=lambda: _steps(events) >= 2, **values)
+    with pytest.raises(BundleError, match=f"cannot resume: {name} was"):
+        made("adapt", resume=True, **{**values, **CHANGES[name]})
+    assert made("adapt", resume=True, threads=1, **values).fit.steps == 4
+
+
+def test_a_changed_corpus_cannot_be_gone_on_with(
+    corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "corpus.txt"
+    file.write_bytes(corpus.read_bytes())
+    values = {"corpus": str(file), "encoder": str(tiny_checkpoint(BERT)), "max_steps": 4, "out": str(tmp_path / "a")}
+    events: list[Event] = []
+    with pytest.raises(TrainingError, match="stopped"):
+        made("adapt", events=events, stop=lambda: _steps(events) >= 2, **values)
+    file.write_text("Another text.\nOf two sentences.\n\nAnd one more.\nThe end.\n", encoding="utf-8")
+    with pytest.raises(BundleError, match="the files of the corpus have changed"):
+        made("adapt", resume=True, **values)
+
+
+class _Killed(BaseException):
+    """As a signal that nobody handles."""
+
+
+@pytest.mark.parametrize("at", ["learning the vocabulary", "train:", "held out:"])
+def test_what_was_made_before_a_kill_is_gone_on_with(at: str, corpus: Path, tmp_path: Path) -> None:
+    values = {"corpus": [str(corpus)], "size": "tiny", "vocabulary_size": 200, "max_steps": 3, "max_length": 64,
+              "batch_size": 8, "threads": 1, "device": "cpu", "sentences": "lines"}  # fmt: skip
+    whole = made("pretrain", out=str(tmp_path / "whole"), **values)
+
+    def kill(event: Event) -> None:
+        if isinstance(event, Said) and event.text.startswith(at):
+            raise _Killed
+
+    found, new, task, settings = resolve_corpus({**values, "out": str(tmp_path / "killed")}, command="pretrain")
+    with pytest.raises(_Killed):
+        pretrain(found, new, task, settings, listen=kill)
+    partial = tmp_path / "killed.partial"
+    assert partial.exists() == (at != "learning the vocabulary")
+    if not partial.exists():  # what SIGKILL leaves there, which nobody can clean up after
+        (partial / "vocabulary").mkdir(parents=True)
+        (partial / "run.toml").write_bytes((tmp_path / "whole" / "run.toml").read_bytes())
+    resumed = pretrain(found, new, task, settings, resume=True)
+    assert_close(resumed.bundle.model.state_dict(), whole.bundle.model.state_dict(), atol=0, rtol=0)
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {path.name for path in whole.folder.iterdir()}
+
+
+LATE: dict[str, tuple[dict[str, Any], str]] = {
+    "a device": ({"device": "cuda:7"}, "device"),
+    "layers": ({"freeze": 99}, "freeze must be at most"),
+    "held out": ({"held_out": "nowhere.txt"}, "nowhere.txt: no such file"),
+    "dev and patience": ({"dev_fraction": 0.0, "patience": 2}, "patience needs rows to score"),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_mistakes_leave_nothing_behind(
+    name: str, corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    values, message = LATE[name]
+    with pytest.raises(InputError, match=message):
+        made(
+            "adapt",
+            **{"corpus": str(corpus), "encoder": str(tiny_checkpoint(BERT)), "out": str(tmp_path / "a"), **values},
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"patience": 3}, {"freeze": 99}, {"dev": "dev.tsv"}])
+def test_mistakes_are_found_before_adapting(
+    change: dict[str, Any], tiny_checkpoint: Callable[[Case], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dev.tsv").write_text("text\tlabel\na film\tmiddling\n", encoding="utf-8")
+    values = {**change, "dev": Path(change["dev"])} if "dev" in change else change
+    events: list[Event] = []
+    settings = Settings(
+        train=write_tsv(tmp_path / "train.tsv"), encoder=str(tiny_checkpoint(BERT)), out=tmp_path / "task", adapt=True,
+        dev_fraction=0.0, threads=1, device="cpu", **values,
+    )  # fmt: skip
+    with pytest.raises(InputError):
+        bertsmith.train("classify", settings, listen=events.append)
+    assert not _steps(events)
+    assert not (tmp_path / "task.partial").exists()
+
+
+def test_rows_held_out_are_not_adapted_to(tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    events: list[Event] = []
+    settings = Settings(
+        train=write_tsv(tmp_path / "train.tsv"), encoder=str(tiny_checkpoint(BERT)), out=tmp_path / "task", max_steps=1,
+        adapt=True, adapt_epochs=1, dev_fraction=0.34, threads=1, device="cpu",
+    )  # fmt: skip
+    bertsmith.train("classify", settings, listen=events.append)
+    said = [event.text for event in events if isinstance(event, Said)]
+    assert any("2 of 6 rows are held out" in text for text in said)
+    assert any(text.startswith("train: 3 documents") for text in said), "four rows, one of them held out to adapt"
+
+
+def test_one_document_says_that_nothing_is_scored(tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    events: list[Event] = []
+    result = made(
+        "adapt", corpus=str(tmp_path / "one.txt"), encoder=str(tiny_checkpoint(BERT)), out=str(tmp_path / "a"),
+        max_steps=1, events=events,
+    )  # fmt: skip
+    assert result.evaluation is None
+    assert any(isinstance(event, Said) and event.warning and "too few to hold" in event.text for event in events)
+
+
+def test_documents_that_cannot_be_in_a_pair_are_not_held_out(tmp_path: Path) -> None:
+    """… and what is held out for next sentences is at least a pair's two documents, as what is trained on is."""
+    good = ["A film.\nIt is old.\nNo.", "A plot.\nIt is thin.\nNo.", "A friend.\nShe is here.", "A joke.\nIt is old."]
+    (tmp_path / "c.txt").write_text("\n\n".join([*["One line."] * 20, *good]), encoding="utf-8")
+    events: list[Event] = []
+    result = made(
+        "pretrain", corpus=str(tmp_path / "c.txt"), size="tiny", vocabulary_size=100, out=str(tmp_path / "a"),
+        max_steps=1, events=events,
+    )  # fmt: skip
+    assert result.evaluation is not None
+    assert any(isinstance(event, Said) and event.text.startswith("held out: 2 documents") for event in events)
+    assert any(isinstance(event, Said) and event.text.startswith("train: 22 documents") for event in events)
+
+
+def test_what_is_learned_is_not_scored(corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is in the corpus, too"):
+        made("adapt", corpus=str(corpus), held_out=str(corpus), encoder=str(tiny_checkpoint(BERT)),
+             out=str(tmp_path / "a"))  # fmt: skip
+
+
+def test_rows_of_nothing_but_unknown_words_do_not_end_a_run(
+    tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "c.txt").write_text("\n\n".join(["漢字 仮名"] * 5 + list(TEXTS)), encoding="utf-8")
+    result = made(
+        "adapt", corpus=str(tmp_path / "c.txt"), encoder=str(tiny_checkpoint(BERT)), out=str(tmp_path / "a"),
+        packing="documents", batch_size=1, epochs=1.0, dev_fraction=0.1,
+    )  # fmt: skip
+    assert result.fit.steps >= 9

@@ -13,10 +13,11 @@ from sklearn.metrics import roc_auc_score
 
 from bertsmith.corpus.documents import CorpusOptions, open_documents
 from bertsmith.corpus.packed import PackedRows
-from bertsmith.corpus.pairs import IS_NEXT, IS_RANDOM, PairRows
+from bertsmith.corpus.pairs import PairRows
 from bertsmith.corpus.store import Store
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.families import families
+from bertsmith.records import IS_NEXT, IS_RANDOM
 from bertsmith.tokenizer import Tokenizer
 from tiny import write_tokenizer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bertsmith.corpus import store as store_module
 from bertsmith.corpus.documents import CorpusOptions, Document, Documents, open_documents
+from bertsmith.corpus.settings import CorpusSettings
 from bertsmith.corpus.store import Store, split
 from bertsmith.errors import BundleError, DataError, InputError
 from bertsmith.families import families
@@ -32,9 +33,18 @@ NOTHING = "\u0001"  # a control character, of which BERT's rules leave nothing
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: TempPathFactory) -> Tokenizer:
-    folder = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(families()["bert"], folder)
+def tokenizers(tmp_path_factory: TempPathFactory) -> dict[str, Tokenizer]:
+    """One of each kind: WordPiece, byte-level BPE, Unigram."""
+    return {name: tokenizer_of(name, tmp_path_factory.mktemp(name)) for name in ("bert", "roberta", "xlm-roberta")}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tokenizers: dict[str, Tokenizer]) -> Tokenizer:
+    return tokenizers["bert"]
+
+
+def tokenizer_of(family: str, folder: Path) -> Tokenizer:
+    write_tokenizer(families()[family], folder)
     return Tokenizer.from_folder(folder)
 
 
@@ -70,6 +80,32 @@ def test_documents_come_back(tmp_path_factory: TempPathFactory, tokenizer: Token
         assert store.sentences == sum(len(sentences) for _, sentences in wanted)
         assert store.pieces == sum(len(ids) for _, sentences in wanted for ids in sentences)
         assert store.manifest["sentences_left_out"] == sum(lines.count(NOTHING) for lines in texts)
+
+
+SENTENCES = st.sampled_from([*TEXTS, "<mask> it is", "It is [MASK]", "\u0301a", "'s", "10 %", "ünd"])
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlm-roberta"])
+@given(st.lists(st.lists(SENTENCES, min_size=1, max_size=4), min_size=1, max_size=4))
+def test_a_document_has_the_pieces_of_its_text(
+    tmp_path_factory: TempPathFactory, tokenizers: dict[str, Tokenizer], family: str, texts: list[list[str]]
+) -> None:
+    tokenizer, folder = tokenizers[family], tmp_path_factory.mktemp("store")
+    documents = corpus_of(folder, texts)
+    store = Store.build(folder / "store", documents, tokenizer)
+    joined = [" ".join(document.sentences) for document in documents]
+    stored = [[*chain.from_iterable(pieces_of(store, number))] for number in range(store.documents)]
+    assert stored == [*tokenizer.pieces(joined)]
+    assert store.sentences == sum(map(len, texts)), "and their boundaries stay"
+
+
+def test_byte_level_words_begin_with_their_blank(tmp_path: Path, tokenizers: dict[str, Tokenizer]) -> None:
+    """Whole words are hidden by it: without, the first word of a sentence would belong to the full stop before it."""
+    roberta = tokenizers["roberta"]
+    store = Store.build(tmp_path / "store", corpus_of(tmp_path, [["No.", "No."]]), roberta)
+    first, second = pieces_of(store, 0)
+    assert roberta.continues[first[0]]
+    assert not roberta.continues[second[0]]
 
 
 @given(st.sets(st.integers(0, 5)))
@@ -138,6 +174,19 @@ def test_the_manifest_says_where_it_is_from(tmp_path: Path, tokenizer: Tokenizer
     assert manifest["files"][0]["bytes"] == 4
     assert manifest["options"] == LINES.model_dump()
     assert manifest["vocab_size"] == tokenizer.vocab_size
+    settings = CorpusSettings(**LINES.model_dump(), corpus=("a.txt",), short_share=0.5)
+    documents = open_documents(documents.files, settings)
+    of_settings = Store.build(tmp_path / "settings", documents, tokenizer).manifest
+    assert of_settings["options"] == LINES.model_dump(), "how rows are made of the pieces does not matter to them"
+
+
+def test_a_store_knows_its_tokenizer(tmp_path: Path, tokenizers: dict[str, Tokenizer]) -> None:
+    documents = corpus_of(tmp_path, [["No."], ["Yes"]])
+    for name, tokenizer in tokenizers.items():
+        store = Store.build(tmp_path / name, documents, tokenizer)
+        again = Tokenizer.from_folder(_saved(tokenizer, tmp_path / f"saved {name}"))
+        assert store.manifest["tokenizer"] == tokenizer.fingerprint == again.fingerprint
+        assert [other for other in tokenizers if store.made_with(tokenizers[other])] == [name]
 
 
 def test_broken_stores_are_noticed(tmp_path: Path, tokenizer: Tokenizer) -> None:
@@ -160,11 +209,11 @@ def test_broken_stores_are_noticed(tmp_path: Path, tokenizer: Tokenizer) -> None
         path.unlink()
         assert error().startswith(f"{path}: is missing, ")
         path.write_bytes(raw)
-    for broken in ("{", "[]", '{"format": 1}'):
+    for broken in ("{", "[]", '{"format": 2}'):
         (folder / "store.json").write_text(broken)
         assert error().startswith(f"{folder / 'store.json'}: damaged: ")
-    (folder / "store.json").write_text(json.dumps({**json.loads(good), "format": 2}))
-    assert error() == f"{folder / 'store.json'}: format 2, only 1 is known; build it again"
+    (folder / "store.json").write_text(json.dumps({**json.loads(good), "format": 1}))
+    assert error() == f"{folder / 'store.json'}: format 1, only 2 is known; build it again"
 
 
 def test_a_build_that_fails_leaves_no_store(tmp_path: Path, tokenizer: Tokenizer) -> None:

@@ -10,15 +10,13 @@ from cyclopts import Group, Parameter
 from rich.table import Table
 
 from bertsmith import pretraining
-from bertsmith.bundle import MANIFEST
 from bertsmith.cli import show
 from bertsmith.cli.flags import flag, of_settings, parse, with_flags
-from bertsmith.cli.stopping import stop_on_signal
+from bertsmith.cli.stopping import plain, settings_of_stopped, stop_on_signal
 from bertsmith.config import Settings, read_toml
 from bertsmith.corpus.settings import PRESETS, CorpusSettings, NewEncoder
 from bertsmith.errors import SettingsError
 from bertsmith.tasks.mlm import Mlm
-from bertsmith.training.folder import RUN
 
 if TYPE_CHECKING:
     import inspect
@@ -74,14 +72,14 @@ def train(
     if resume is not None:
         if files or flags or config:
             raise SettingsError("--resume takes the settings of the run it goes on with; give no others beside it")
-        values = _of_stopped_run(command, resume)
+        values = settings_of_stopped(command, resume)
     else:
         written = read_toml(config) if config else {}
         if written.get("command", command) != command:
             raise SettingsError(f"{config}: its command is {written['command']!r}, not {command!r}")
         if written:  # alone first, so that the file is not blamed for a flag
             pretraining.resolve_corpus(written, command=command, source=str(config))
-        values = {**written, **{name: _plain(value) for name, value in flags.items()}}
+        values = {**written, **plain(flags)}
         if files:
             values["corpus"] = [str(file) for file in files]
     corpus, new, task, settings = pretraining.resolve_corpus(values, command=command)
@@ -149,23 +147,6 @@ def _preset() -> inspect.Parameter:
     return flag(
         "preset", str, f"settings to start from: {', '.join(PRESETS)} (Gururangan et al. 2020)", group="Training"
     )
-
-
-def _of_stopped_run(command: str, out: Path) -> dict[str, Any]:
-    """The settings of a run that was stopped, by its out folder or by the .partial folder beside that."""
-    name = out.name.removesuffix(".partial")
-    folder, partial = out.parent / name, out.parent / f"{name}.partial"
-    if not (partial / RUN).is_file():
-        ended = f"; the run {folder} has ended" if (folder / MANIFEST).is_file() else ""
-        raise SettingsError(f"--resume {out}: there is no stopped run, which would be in {partial}{ended}")
-    values = read_toml(partial / RUN)
-    if values.get("command") != command:
-        raise SettingsError(f"--resume {out}: that run is of {values.get('command', 'train')!r}, not {command!r}")
-    return {**values, "out": str(folder)}
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
 
 
 def _show(made: Adapted, *, quiet: bool) -> None:

@@ -1,4 +1,4 @@
-"""Stopping a run so that it can be resumed."""
+"""Stopping a run so that it can be resumed, and the settings of one that was."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertsmith.bundle import MANIFEST
+from bertsmith.config import read_toml
+from bertsmith.errors import SettingsError
+from bertsmith.training.folder import RUN
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from bertsmith.cli import show
 
@@ -40,3 +46,25 @@ def stop_on_signal(watch: show.Watch) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def settings_of_stopped(command: str, out: Path) -> dict[str, Any]:
+    """The settings of a run that was stopped, by its out folder or by the .partial folder beside that.
+
+    Raises SettingsError if there is none, or none of this command.
+    """
+    name = out.name.removesuffix(".partial")
+    folder, partial = out.parent / name, out.parent / f"{name}.partial"
+    if not (partial / RUN).is_file():
+        ended = f"; the run {folder} has ended" if (folder / MANIFEST).is_file() else ""
+        raise SettingsError(f"--resume {out}: there is no stopped run, which would be in {partial}{ended}")
+    values = read_toml(partial / RUN)
+    made_by = values.get("command", "train")
+    if made_by != command:
+        raise SettingsError(f"--resume {out}: go on with that run by: bertsmith {made_by} --resume {out}")
+    return {**values, "out": str(folder)}
+
+
+def plain(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags as a settings file has them: paths are text."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from bertsmith import api, tasks
-from bertsmith.bundle import MANIFEST
 from bertsmith.cli import show
 from bertsmith.cli.flags import flag, of_inputs, of_settings, parse, with_flags
 from bertsmith.cli.reading import flags_of_others
-from bertsmith.cli.stopping import stop_on_signal
+from bertsmith.cli.stopping import plain, settings_of_stopped, stop_on_signal
 from bertsmith.config import PRESETS, Settings, read_toml, resolve
 from bertsmith.errors import SettingsError, listed
-from bertsmith.training.folder import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,10 +112,10 @@ def train(
     if resume is not None:
         if flags or task or config:
             raise SettingsError("--resume takes the settings of the run it goes on with; give no others beside it")
-        values = _of_stopped_run(resume)
+        values = settings_of_stopped("train", resume)
     else:
         written = read_toml(config) if config else {}
-        values = {**written, **{name: _plain(value) for name, value in flags.items()}}
+        values = {**written, **plain(flags)}
         if task is not None:
             values["task"] = task
         if "task" not in values:
@@ -140,17 +138,3 @@ def train(
         needed = {each.name for each in trained.wanted_inputs() if each.required}
         texts = " ".join(f'"{name}"' for name in trained.asked if name in needed)
         console.print(f"try: bertsmith predict {result.folder} {texts}", markup=False)
-
-
-def _of_stopped_run(out: Path) -> dict[str, Any]:
-    """The settings of a run that was stopped, by its out folder or by the .partial folder beside that."""
-    name = out.name.removesuffix(".partial")
-    folder, partial = out.parent / name, out.parent / f"{name}.partial"
-    if not (partial / RUN).is_file():
-        ended = f"; the run {folder} has ended" if (folder / MANIFEST).is_file() else ""
-        raise SettingsError(f"--resume {out}: there is no stopped run, which would be in {partial}{ended}")
-    return {**read_toml(partial / RUN), "out": str(folder)}
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value

@@ -11,7 +11,7 @@ import numpy as np
 
 from bertsmith.batching import mixed_seed
 from bertsmith.errors import DataError, SettingsError
-from bertsmith.records import Place
+from bertsmith.records import IS_NEXT, IS_RANDOM, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from bertsmith.records import Encoded
     from bertsmith.tokenizer import Tokenizer
 
-# The classes of BERT's own head, in its order.
-IS_NEXT, IS_RANDOM = 0, 1
 _DOCUMENTS_AT_ONCE = 1 << 16
 
 
@@ -42,7 +40,8 @@ class PairRows:
     a true one; `left_out` counts those. The place of a random text is drawn among chunks, so that long documents are
     drawn more often, as they are among the true ones.
 
-    tokens: of an epoch in which all second texts are the true ones. Sixteen bytes are kept of a row.
+    tokens: of an epoch in which all second texts are the true ones. cut: pieces of such an epoch that there is no room
+    for. Sixteen bytes are kept of a row.
 
     Raises: SettingsError where `max_length` leaves less than one piece a text; DataError where fewer than two documents
     have two sentences.
@@ -73,6 +72,7 @@ class PairRows:
         )
         count_R = store.sentence_S[self._stop_R] - store.sentence_S[self._start_R]
         self.tokens = int(np.minimum(count_R, room).sum()) + len(self) * overhead
+        self.cut = int(np.maximum(count_R - room, 0).sum())
 
     def __len__(self) -> int:
         return len(self._start_R)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def _tuple(value: Any) -> Any:
     """Of one path or a list of them, as TOML has it."""
     values = value if isinstance(value, list | tuple) else (value,)
-    return tuple(str(each) for each in values)
+    return tuple(str(each) if isinstance(each, Path) else each for each in values)
 
 
 Paths = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
@@ -63,6 +64,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "task": {
         "epochs": 100.0, "batch_size": 256, "learning_rate": 1e-4, "warmup": 0.06, "adam_epsilon": 1e-6,
-        "adam_beta2": 0.98, "packing": "documents", "evals_per_epoch": 1,
+        "adam_beta2": 0.98, "packing": "documents", "keep": "last",
     },
 }  # fmt: skip

@@ -6,6 +6,8 @@
     places.bin     where each document was read: the file's number (int32) and the line (int64)
     store.json     the counts, the files and how they were read; written last, so its absence tells of a broken build
 
+A document's pieces, one after another, are those of its sentences joined by blanks: what a model will read in a text.
+
 All numbers are little-endian. Sentences and documents are counted from 0; ranges are half-open.
 """
 
@@ -19,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from bertsmith.batching import mixed_seed
+from bertsmith.corpus.documents import CorpusOptions
 from bertsmith.errors import BundleError, DataError
 from bertsmith.files import check_space, sha256, sync, write_text
 from bertsmith.records import Place
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from bertsmith.corpus.documents import Document, Documents
     from bertsmith.tokenizer import Tokenizer
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST = "store.json"
 _PLACE = np.dtype([("file", "<i4"), ("line", "<i8")])
 _OFFSET = np.dtype("<i8")
@@ -81,7 +84,7 @@ class Store:
         numbers = {str(path): number for number, path in enumerate(documents.files)}
         with _Writer(folder, piece_type) as writer:
             for group in _groups(documents):
-                texts = [sentence for document in group for sentence in document.sentences]
+                texts = [text for document in group for text in _as_in_text(document.sentences)]
                 writer.add(group, tokenizer.pieces(texts), numbers)
                 if progress is not None:
                     progress(writer.documents, writer.pieces)
@@ -94,12 +97,13 @@ class Store:
             "pieces": writer.pieces,
             "sentences_left_out": writer.left_out,
             "piece_type": piece_type.str,
+            "tokenizer": tokenizer.fingerprint,
             "vocab_size": tokenizer.vocab_size,
             "special_ids": sorted(tokenizer.special_ids),
             "files": [
                 {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in documents.files
             ],
-            "options": documents.options.model_dump(mode="json"),
+            "options": documents.options.model_dump(mode="json", include=set(CorpusOptions.model_fields)),
             "note": documents.note,
         }
         write_text(folder / _MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
@@ -143,6 +147,10 @@ class Store:
     def pieces(self) -> int:
         """How many pieces there are."""
         return len(self.piece_P)
+
+    def made_with(self, tokenizer: Tokenizer) -> bool:
+        """Whether the pieces are those of this tokenizer."""
+        return bool(self.manifest["tokenizer"] == tokenizer.fingerprint)
 
     def place(self, document: int) -> Place:
         """Where a document begins."""
@@ -254,6 +262,14 @@ def _groups(documents: Documents) -> Iterator[list[Document]]:
             group, sentences, characters = [], 0, 0
     if group:
         yield group
+
+
+def _as_in_text(sentences: Sequence[str]) -> Iterator[str]:
+    """The sentences as they stand in one text, each with the blank before it: byte-level BPE and some SentencePiece
+    models have other pieces for a word without one."""
+    yield sentences[0]
+    for sentence in sentences[1:]:
+        yield f" {sentence}"
 
 
 def _space_for(files: Sequence[Path], piece_type: np.dtype[Any]) -> int:

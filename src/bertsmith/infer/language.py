@@ -23,10 +23,10 @@ from bertsmith.errors import BundleError, InputError, SettingsError
 from bertsmith.infer import Predictor
 from bertsmith.infer.engine import BATCH_TOKENS, BATCH_TOKENS_ELSEWHERE, batches, pick_device, predict_encoded
 from bertsmith.nn.heads import first_of_each
-from bertsmith.records import Place
+from bertsmith.records import IS_NEXT, Place
 from bertsmith.tasks._masking import Filled, MaskingTask, with_blanks
 from bertsmith.tasks.mlm import Mlm, Passage
-from bertsmith.tasks.nsp import FOLLOWS, Nsp
+from bertsmith.tasks.nsp import Nsp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -95,7 +95,7 @@ def next_sentence(model: Predictor | str | Path, pairs: Sequence[tuple[str, str]
     """For every pair of texts the probability that the second follows the first (Devlin et al. 2019, §3.1, Task #2).
 
     It was learned from true pairs and from pairs with a text of another document, half and half. A pair longer than
-    the model reads loses the end of its longer text, as in training.
+    the model reads loses the end of its longer text.
     Raises InputError, naming the pair, for what is no pair of texts; for a model without a next-sentence head.
     """
     for number, pair in enumerate(pairs, start=1):
@@ -126,7 +126,7 @@ def joints(predictor: Predictor, pairs: Sequence[tuple[str, str]]) -> list[Joint
     sequences = [replace(each, owner=0, chosen=first) for each in encoded]
     found = np.empty(len(sequences))
     for group, _, output in batches(bundle.model, sequences, (None,)):
-        found[group] = F.log_softmax(output["next"].double(), dim=1)[:, FOLLOWS].cpu().numpy()
+        found[group] = F.log_softmax(output["next"].double(), dim=1)[:, IS_NEXT].cpu().numpy()
     return [Joint(float(value), each.cut) for value, each in zip(found, encoded, strict=True)]
 
 

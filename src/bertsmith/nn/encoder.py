@@ -124,5 +124,6 @@ def initialize(module: nn.Module, *, deviation: float, generator: torch.Generato
             nn.init.normal_(part.weight, std=deviation, generator=generator)
         if isinstance(part, nn.LayerNorm):
             nn.init.ones_(part.weight)
-        if isinstance(part, nn.Linear | nn.LayerNorm) and part.bias is not None:
-            nn.init.zeros_(part.bias)
+        bias = getattr(part, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)

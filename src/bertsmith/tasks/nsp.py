@@ -14,7 +14,7 @@ from bertsmith.data import text_of
 from bertsmith.errors import DataError
 from bertsmith.nn.encoder import initialize
 from bertsmith.nn.heads import PretrainingHead, first_of_each
-from bertsmith.records import Input
+from bertsmith.records import IS_NEXT, IS_RANDOM, Input
 from bertsmith.tasks import Chosen, Loss
 from bertsmith.tasks._masking import (
     Filled,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from bertsmith.tasks import Output, Scorer
     from bertsmith.tokenizer import Tokenizer
 
-# The classes of BERT's own head, in its order.
-FOLLOWS, RANDOM = 0, 1
 _LABELS = {"1": True, "true": True, "yes": True, "next": True, "0": False, "false": False, "no": False, "random": False}
 
 
@@ -94,7 +92,10 @@ class Nsp(MaskingTask[Neighbours]):
     def for_training(self, examples: Sequence[Neighbours], encoded: Sequence[Sequence[Encoded]]) -> Chosen:
         first = np.zeros(1, dtype=np.int32)
         known = [
-            [replace(each, chosen=first, truth=first + (FOLLOWS if example.target else RANDOM)) for each in sequences]
+            [
+                replace(each, chosen=first, truth=first + (IS_NEXT if example.target else IS_RANDOM))
+                for each in sequences
+            ]
             for example, sequences in zip(examples, encoded, strict=True)
         ]
         return super().for_training(examples, known)
@@ -128,7 +129,7 @@ class Nsp(MaskingTask[Neighbours]):
 
     def decode(self, example: Neighbours, encoded: Sequence[Encoded], outputs: Sequence[Output]) -> Filled | Recovered:
         ((sequence,), (output,)) = encoded, outputs
-        follows = float(softmax(output["next"][0].astype(np.float64))[FOLLOWS])
+        follows = float(softmax(output["next"][0].astype(np.float64))[IS_NEXT])
         if sequence.truth is not None:
             return Recovered(*recovered(sequence.truth[1:], output["logits"]), follows=follows)
         return Filled(self.candidates(output["logits"]), follows=follows)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bertsmith.bundle import check_replaceable
-from bertsmith.errors import BundleError, SettingsError
+from bertsmith.errors import BundleError, InputError, SettingsError
 from bertsmith.files import move_folder, write_text
 from bertsmith.training.events import Event, Listener, MetricsFile, TensorBoardFile
 from bertsmith.training.state import read_position
@@ -77,9 +77,9 @@ class RunFolder:
     ) -> Iterator[Listener]:
         """While a run goes on: a listener that tells the caller's, metrics.jsonl and, if asked for, TensorBoard.
 
-        settings: of the run, as TOML. What an older run left goes, unless this one resumes it. keep: names in the
-        folder that are worth resuming from, too, besides the state; without any of them, a run that fails leaves
-        nothing behind: out of the way of the mended command.
+        settings: of the run, as TOML. What an older run left goes, unless this one resumes it. A run that fails
+        leaves nothing behind, out of the way of the mended command, unless its state is there to be resumed. keep:
+        names in the folder that are worth resuming from, too, if what ended the run was no mistake in its input.
         """
         partial = self.partial
         if not resume and partial.exists():
@@ -91,9 +91,7 @@ class RunFolder:
         else:  # a new run, or one that was killed before it saved anything
             (partial / METRICS).unlink(missing_ok=True)
             write_text(partial / RUN, settings)
-        files: list[MetricsFile | TensorBoardFile] = [MetricsFile(partial / METRICS)]
-        if tensorboard:
-            files.append(TensorBoardFile(partial / "tensorboard"))
+        files: list[MetricsFile | TensorBoardFile] = []
 
         def everyone(event: Event) -> None:
             for file in files:
@@ -101,9 +99,13 @@ class RunFolder:
             listen(event)
 
         try:
+            files.append(MetricsFile(partial / METRICS))
+            if tensorboard:
+                files.append(TensorBoardFile(partial / "tensorboard"))
             yield everyone
-        except BaseException:
-            if not any((partial / name).exists() for name in (STATE, *keep)):
+        except BaseException as error:
+            worth = (STATE,) if isinstance(error, InputError) else (STATE, *keep)
+            if not any((partial / name).exists() for name in worth):
                 shutil.rmtree(partial)
             raise
         finally:
@@ -118,4 +120,5 @@ class RunFolder:
         move_folder(self.partial, self.out)
         (self.out / STATE).unlink(missing_ok=True)  # only now: until here, a kill costs no more than the last steps
         for name in without:
-            shutil.rmtree(self.out / name, ignore_errors=True)
+            path = self.out / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -90,9 +90,8 @@ def set_learning(model: Model, settings: Settings, *, epoch: int) -> None:
         model.encoder.eval()
 
 
-def check_layers(model: Model, settings: Settings) -> None:
+def check_layers(layers: int, settings: Settings) -> None:
     """Raises SettingsError if more layers are to be frozen or started anew than the encoder has."""
-    layers = model.encoder.config.layers
     if isinstance(settings.freeze, int) and settings.freeze > layers:
         raise SettingsError(
             f"freeze must be at most {layers}, the encoder's layers, or 'encoder', got {settings.freeze}"

@@ -12,7 +12,7 @@ import torch
 
 from bertsmith.batching import mixed_seed, shuffled
 from bertsmith.bundle import Bundle, kept_tensors, new_model
-from bertsmith.checkpoint import Pretrained, load_pretrained, sequence_limit
+from bertsmith.checkpoint import Pretrained, load_pretrained, read_config, sequence_limit
 from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, sha256
@@ -49,6 +49,25 @@ def fit_examples(
     state: where to save what a stopped run resumes from, and to resume from if it is there. data: names the data in
     that state. Raises as `train` does.
     """
+    task, train_examples, dev_examples = divided(task, train_examples, dev_examples, settings, listen=listen)
+    return fit_divided(
+        task, train_examples, dev_examples, settings, state=state, data=data, columns=columns, listen=listen, stop=stop
+    )
+
+
+def divided(
+    task: Task[Any, Any],
+    train_examples: Sequence[Any],
+    dev_examples: Sequence[Any] | None,
+    settings: Settings,
+    *,
+    listen: Listener = nobody,
+) -> tuple[Task[Any, Any], Sequence[Any], Sequence[Any] | None]:
+    """The task, having learned from the rows, the rows to train on, and those to score (None for none), held out of
+    train where the settings say so.
+
+    Whatever can be wrong with rows and settings is found here, before the work that it would waste.
+    """
     for example in train_examples:
         if example.target is None:
             raise DataError("this row has no target, and training needs one", place=example.place)
@@ -59,10 +78,29 @@ def fit_examples(
     for examples in (train_examples, dev_examples or ()):
         task.check(examples)
     if dev_examples is None:
-        _check_without_dev(task, settings)
+        check_without_dev(task, settings)
         if untuned := task.untuned():
             listen(Said(untuned, warning=True))
-    pick_device(settings.device)  # before the work that a missing one would waste
+    pick_device(settings.device)
+    family, config = read_config(settings.encoder)
+    family.form(task.head_kind)
+    check_layers(config.layers, settings)
+    return task, train_examples, dev_examples
+
+
+def fit_divided(
+    task: Task[Any, Any],
+    train_examples: Sequence[Any],
+    dev_examples: Sequence[Any] | None,
+    settings: Settings,
+    *,
+    state: Path | None = None,
+    data: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    listen: Listener = nobody,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[Bundle, Evaluation | None, Fit]:
+    """`fit_examples`, of what `divided` gave."""
     pretrained = load_pretrained(settings.encoder)
     tokenizer = pretrained.tokenizer
     max_length = sequence_limit(settings.max_length, most=pretrained.max_length, name=pretrained.source.name)
@@ -214,9 +252,11 @@ def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings,
     head_seed = settings.seed if settings.head_seed is None else settings.head_seed
     generator = torch.Generator().manual_seed(mixed_seed("head", head_seed))
     model, fresh = new_model(task, pretrained, generator=generator, dropout=settings.dropout)
+    if settings.reinit_top:
+        fresh = list(pretrained.family.form(task.head_kind).names)
     new = f"new, set at random: {', '.join(fresh)} of the head" if fresh else "with the head that pretraining made"
     listen(Said(f"{pretrained.source.name}: {new}"))
-    check_layers(model, settings)
+    check_layers(model.encoder.config.layers, settings)
     _check_reach(model, settings, listen)
     reinitialize_top(model, settings.reinit_top, generator=generator)
     if settings.dropout is not None:
@@ -261,7 +301,7 @@ def _held_out(
     return [examples[row] for row in rest], [examples[row] for row in held]
 
 
-def _check_without_dev(task: Task[Any, Any], settings: Settings) -> None:
+def check_without_dev(task: Task[Any, Any], settings: Settings) -> None:
     """Raises SettingsError for a setting that needs scores on dev, where there are no dev rows."""
     asked = {"patience": settings.patience, "restarts": settings.restarts}
     asked |= {name: getattr(task, name) for name in task.tuned_on_dev}
