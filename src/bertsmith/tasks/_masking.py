@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 import numpy as np
 
 from bertsmith.errors import DataError
+from bertsmith.nn.encoder import initialize
 from bertsmith.tasks import Chosen, ExampleT, Task, learned, option
 from bertsmith.tasks._masks import Masks, RandomWords, piece_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import torch
     from numpy.typing import NDArray
 
+    from bertsmith.families import HeadForm
+    from bertsmith.nn.encoder import EncoderConfig
+    from bertsmith.nn.heads import Head, MaskedWordHead
     from bertsmith.records import Encoded, Place
     from bertsmith.tasks import Draw, Scorer
     from bertsmith.tokenizer import Tokenizer
@@ -73,6 +78,7 @@ class Recovered:
 class MaskingTask(Task[ExampleT, Filled | Recovered], Generic[ExampleT]):
     """A task that hides words of a text and finds them again."""
 
+    head_class: ClassVar[type[MaskedWordHead]]
     scores: ClassVar[tuple[str, ...]] = ("mean_probability", "loss", "perplexity", "masked_accuracy")
 
     below_baseline = "it has not yet learned more than how often each piece comes"
@@ -134,6 +140,18 @@ class MaskingTask(Task[ExampleT, Filled | Recovered], Generic[ExampleT]):
         """Random words are drawn all alike here, so that they depend on no other row."""
         masks = self.masks(tokenizer, counts_V=None)
         return [[masks.fixed(each) for each in sequences] for sequences in encoded]
+
+    def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> MaskedWordHead:
+        return self.head_class(
+            width=config.width,
+            embedding_width=config.embedding_width,
+            vocabulary=config.vocabulary,
+            activation=form.activation or config.activation,
+            norm_epsilon=config.norm_epsilon,
+        )
+
+    def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
+        initialize(head, deviation=deviation, generator=generator)
 
     def spelled(self, prediction: Filled | Recovered, example: ExampleT, tokenizer: Tokenizer) -> Filled | Recovered:
         if not isinstance(prediction, Filled) or not prediction.blanks:

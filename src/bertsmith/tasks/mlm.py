@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 import torch.nn.functional as F
 
 from bertsmith.data import text_of
-from bertsmith.nn.encoder import initialize
 from bertsmith.nn.heads import MaskedWordHead
 from bertsmith.tasks import Chosen, Loss
 from bertsmith.tasks._masking import Filled, MaskingTask, Recovered, no_blank, recovered, with_blanks, with_masks_chosen
@@ -20,12 +19,9 @@ from bertsmith.tasks._texts import TEXT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import torch
     from torch import Tensor
 
     from bertsmith.batching import Batch
-    from bertsmith.families import HeadForm
-    from bertsmith.nn.encoder import EncoderConfig
     from bertsmith.nn.heads import Head
     from bertsmith.records import Encoded, Place, Row
     from bertsmith.tasks import Output
@@ -52,6 +48,7 @@ class Mlm(MaskingTask[Passage]):
     summary = "words hidden in a text, found from those around them"
     example = "bertsmith train mlm --train train.txt --dev dev.txt --out runs/words"
     head_kind = "masked"
+    head_class = MaskedWordHead
     sums_sequences = True
     inputs = (TEXT,)
     asked = ("text",)
@@ -69,18 +66,6 @@ class Mlm(MaskingTask[Passage]):
 
     def for_scoring(self, encoded: Sequence[Sequence[Encoded]], tokenizer: Tokenizer) -> Sequence[Sequence[Encoded]]:
         return super().for_scoring(_unasked(encoded), tokenizer)
-
-    def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> MaskedWordHead:
-        return MaskedWordHead(
-            width=config.width,
-            embedding_width=config.embedding_width,
-            vocabulary=config.vocabulary,
-            activation=form.activation or config.activation,
-            norm_epsilon=config.norm_epsilon,
-        )
-
-    def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
-        initialize(head, deviation=deviation, generator=generator)
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """Cross-entropy at the masked pieces alone."""

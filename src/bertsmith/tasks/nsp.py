@@ -12,7 +12,6 @@ from scipy.special import softmax
 
 from bertsmith.data import text_of
 from bertsmith.errors import DataError
-from bertsmith.nn.encoder import initialize
 from bertsmith.nn.heads import PretrainingHead, first_of_each
 from bertsmith.records import IS_NEXT, IS_RANDOM, Input
 from bertsmith.tasks import Chosen, Loss
@@ -29,13 +28,10 @@ from bertsmith.tasks._texts import TEXT, TEXT_B
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
     from bertsmith.batching import Batch
-    from bertsmith.families import HeadForm
-    from bertsmith.nn.encoder import EncoderConfig
     from bertsmith.nn.heads import Head
     from bertsmith.records import Encoded, Place, Row
     from bertsmith.tasks import Output, Scorer
@@ -61,6 +57,7 @@ class Nsp(MaskingTask[Neighbours]):
     summary = "whether one text follows another, and the words hidden in both: BERT's pretraining"
     example = "bertsmith train nsp --train train.tsv --dev dev.tsv --out runs/pretrained"
     head_kind = "pretraining"
+    head_class = PretrainingHead
     inputs = (
         TEXT,
         replace(TEXT_B, required=True),
@@ -104,18 +101,6 @@ class Nsp(MaskingTask[Neighbours]):
         first = np.zeros(1, dtype=np.int32)
         alone = [[replace(each, chosen=first, truth=None) for each in sequences] for sequences in encoded]
         return super().for_scoring(alone, tokenizer)
-
-    def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> PretrainingHead:
-        return PretrainingHead(
-            width=config.width,
-            embedding_width=config.embedding_width,
-            vocabulary=config.vocabulary,
-            activation=form.activation or config.activation,
-            norm_epsilon=config.norm_epsilon,
-        )
-
-    def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
-        initialize(head, deviation=deviation, generator=generator)
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """Cross-entropy at the masked pieces and, weighted, at the first token; see `balanced`."""
