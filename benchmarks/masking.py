@@ -70,10 +70,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     pretrained = load_pretrained(options.encoder)
     generator = np.random.default_rng(1)
-    sequences = [
-        pretrained.tokenizer.frame(generator.integers(1_000, pretrained.tokenizer.vocab_size, options.length - 2))
-        for _ in range(options.batch)
-    ]
+    tokenizer = pretrained.tokenizer
+    words = np.setdiff1d(np.arange(tokenizer.vocab_size), sorted(tokenizer.special_ids))
+    sequences = [tokenizer.frame(generator.choice(words, options.length - 2)) for _ in range(options.batch)]
     kinds = {
         "classes": classes(load_pretrained(options.encoder), sequences),
         "tags": tags(load_pretrained(options.encoder), sequences),
