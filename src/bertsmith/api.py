@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertsmith import tasks
 from bertsmith.bundle import Bundle
+from bertsmith.checkpoint import find, read_config
 from bertsmith.checks import before_training
 from bertsmith.config import Settings, write_toml
 from bertsmith.data import ReadOptions, open_rows
@@ -26,6 +27,7 @@ from bertsmith.records import Input
 from bertsmith.strict import checked
 from bertsmith.training.events import Listener, Predicted, Said, nobody
 from bertsmith.training.folder import RunFolder
+from bertsmith.training.optim import check_layers
 from bertsmith.training.run import divided, fit_divided, say_lengths, threads
 
 if TYPE_CHECKING:
@@ -113,6 +115,9 @@ def train(
             task, rows, dev_rows = divided(task, train_examples, dev_examples, settings, listen=everyone)
             start = settings
             if settings.adapt:  # without the rows that are held out
+                family, config = read_config(find(settings.encoder))
+                family.form(task.head_kind)  # now, not when it has adapted
+                check_layers(config.layers, settings)
                 texts = (text for example in rows for text in task.content(example))
                 encoder = adapt_to_texts(texts, settings, folder=folder, listen=listen, stop=stop)
                 start = settings.model_copy(update={"encoder": str(encoder)})

@@ -175,14 +175,15 @@ def find_tokenizer(name: str | Path) -> tuple[Tokenizer, int]:
 
     Raises as `load_pretrained` does.
     """
-    _, config = read_config(name)
-    tokenizer = load_tokenizer(find(name).folder, config)
+    source = find(name)
+    _, config = read_config(source)
+    tokenizer = load_tokenizer(source.folder, config)
     return tokenizer, _tighter_limit(tokenizer, config)
 
 
-def read_config(name: str | Path) -> tuple[Family, EncoderConfig]:
-    """The family and the shape of the encoder that `find` finds; reads no weights. Raises as `load_pretrained` does."""
-    path = find(name).folder / "config.json"
+def read_config(source: Source) -> tuple[Family, EncoderConfig]:
+    """The family and the shape of an encoder; reads no weights. Raises as `load_pretrained` does."""
+    path = source.folder / "config.json"
     raw = read_json(path)
     family = family_of(raw, source=str(path))
     return family, family.read_config(raw, source=str(path))

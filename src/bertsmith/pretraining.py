@@ -212,19 +212,19 @@ def resolve_corpus(
     of_preset = dict(PRESETS[preset]) if preset else {}
     if {"epochs", "max_steps"} & set(values):
         of_preset = {name: value for name, value in of_preset.items() if name not in ("epochs", "max_steps")}
-    values = {**DEFAULTS, **of_preset, **values}
     next_sentence = values.pop("next_sentence", command == "pretrain")
     if not isinstance(next_sentence, bool):
         raise SettingsError(f"{at}next_sentence must be true or false, got {next_sentence!r}")
     other = "packing" if next_sentence else "short_share"
-    if other in values and other not in of_preset:
+    if other in values:
         which = "masked words alone" if next_sentence else "next sentences"
         raise SettingsError(f"{at}{other} is of {which}, and next_sentence is {str(next_sentence).lower()}")
-    if next_sentence:
-        values.pop("packing", None)  # of a preset
+    vocabulary = values.get("vocabulary")
     for name in ("vocabulary_size", "cased"):
-        if name in values and Path(str(values.get("vocabulary") or "")).is_dir() and values.get("vocabulary"):
+        if name in values and vocabulary and Path(str(vocabulary)).is_dir():
             raise SettingsError(f"{at}{name} is of a vocabulary that is learned; vocabulary names a tokenizer's folder")
+    of_preset.pop(other, None)
+    values = {**DEFAULTS, **of_preset, **values}
     kind: type[MaskTask] = Nsp if next_sentence else Mlm
     models: list[tuple[Any, Iterable[str]]] = [(CorpusSettings, CorpusSettings.model_fields), (kind, kind.options())]
     if command == "pretrain":
@@ -409,7 +409,7 @@ def _stored(folder: Path, documents: Documents, tokenizer: Tokenizer, listen: Li
     """
     if (folder / "store.json").is_file():
         store = Store.open(folder)
-        if store.manifest.get("tokenizer") != tokenizer.fingerprint:
+        if not store.made_with(tokenizer):
             raise BundleError(f"{folder}: cannot resume: the corpus was tokenized by another tokenizer")
         if _contents(store) != [sha256(path) for path in documents.files]:
             raise BundleError(f"{folder}: cannot resume: the files of the corpus have changed since the run began")

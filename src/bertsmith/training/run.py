@@ -12,7 +12,7 @@ import torch
 
 from bertsmith.batching import mixed_seed, shuffled
 from bertsmith.bundle import Bundle, kept_tensors, new_model
-from bertsmith.checkpoint import Pretrained, load_pretrained, read_config, sequence_limit
+from bertsmith.checkpoint import Pretrained, load_pretrained, sequence_limit
 from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, sha256
@@ -66,7 +66,7 @@ def divided(
     """The task, having learned from the rows, the rows to train on, and those to score (None for none), held out of
     train where the settings say so.
 
-    Whatever can be wrong with rows and settings is found here, before the work that it would waste.
+    What is wrong with rows and settings is found here, before the work that it would waste.
     """
     for example in train_examples:
         if example.target is None:
@@ -82,9 +82,6 @@ def divided(
         if untuned := task.untuned():
             listen(Said(untuned, warning=True))
     pick_device(settings.device)
-    family, config = read_config(settings.encoder)
-    family.form(task.head_kind)
-    check_layers(config.layers, settings)
     return task, train_examples, dev_examples
 
 
