@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tiny import Case
 
@@ -50,6 +50,16 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case]
         return made[str(case)]
 
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_precision() -> Iterator[None]:
+    """What tests compare is the same on every processor: ``auto`` is float32, and bfloat16 has tests of its own."""
+    from bertsmith.nn import precision
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "has_bfloat16", lambda device: False)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -96,6 +96,7 @@ def settings_of(**values: Any) -> Settings:
             "epochs": 2.0,
             "learning_rate": 1e-3,
             "device": "cpu",
+            "precision": "fp32",  # the same on every processor
             "threads": 1,
             **values,
         }

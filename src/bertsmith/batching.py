@@ -1,4 +1,7 @@
-"""Batches: the order of the rows, their parts, and sequences laid one after another."""
+"""Batches: the order of the rows, their parts, and sequences laid one after another.
+
+torch is imported where a batch for it is made: an exported model answers in batches of its own, and without torch.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-
-from bertsmith.nn.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import torch
     from torch import Tensor
 
+    from bertsmith.nn.layout import Layout
     from bertsmith.records import Encoded
 
 
@@ -42,6 +44,10 @@ def collate(encoded: Sequence[Encoded], examples: Sequence[Any], *, device: torc
 
     The sequences are laid longest first, so that neighbours pad each other little inside attention.
     """
+    import torch
+
+    from bertsmith.nn.layout import Layout
+
     encoded = sorted(encoded, key=len, reverse=True)
     owners = list(dict.fromkeys(sequence.owner for sequence in encoded))
     row_of = {owner: row for row, owner in enumerate(owners)}
@@ -67,8 +73,37 @@ def collate(encoded: Sequence[Encoded], examples: Sequence[Any], *, device: torc
 def order(count: int, *, seed: int, epoch: int) -> Tensor:
     """The order of an epoch, int64 [count]: a pure function of the seed and the epoch, so that a resumed run finds it
     again. (A tensor, since a list of as many numbers would take five times the memory.)"""
+    import torch
+
     generator = torch.Generator().manual_seed(mixed_seed("order", seed, epoch))
     return torch.randperm(count, generator=generator)
+
+
+def token_counts(encoded: Sequence[Sequence[Encoded]]) -> Tensor:
+    """How many tokens the sequences of each row have, int64 [rows]."""
+    import torch
+
+    return torch.tensor([sum(map(len, sequences)) for sequences in encoded], dtype=torch.int64)
+
+
+def grouped(in_order: Tensor, tokens: Tensor, *, batch_size: int, window: int) -> Tensor:
+    """An epoch's order in which each batch holds rows of like length, as far as there are such among the rows of
+    `window` neighbouring batches. The batches of a window follow each other in the order of the rows' first ones, which
+    is random; a last one that is not full stays the last.
+
+    in_order: row numbers, int64 [rows]. tokens: of each row by its number.
+    """
+    import torch
+
+    parts = []
+    for rows in in_order.split(batch_size * window):
+        by_length = rows[torch.argsort(tokens[rows], stable=True)]
+        batches = by_length.split(batch_size)
+        whole = [batch for batch in batches if len(batch) == batch_size]
+        place = {int(row): place for place, row in enumerate(rows)}
+        whole.sort(key=lambda batch: place[int(batch[0])])
+        parts += [*whole, *batches[len(whole) :]]
+    return torch.cat(parts) if parts else in_order
 
 
 def shuffled(count: int, *, seed: int, epoch: int) -> list[int]:

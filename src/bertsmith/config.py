@@ -67,6 +67,12 @@ class Settings(Strict):
     epochs: float = Field(default=3.0, gt=0, le=10_000, description="how often the training rows are seen")
     max_steps: int | None = Field(default=None, ge=1, description="end after so many steps, instead of epochs")
     batch_size: int = Field(default=32, ge=1, le=65_536, description="rows in a step")
+    group_window: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="batches that exchange rows so that each holds like lengths: faster, less random; 0 for none",
+    )
     accumulate: int = Field(
         default=1,
         ge=1,
@@ -118,6 +124,10 @@ class Settings(Strict):
     order_seed: int | None = Field(default=None, ge=0, description="seed of the order of the rows alone")
     dropout_seed: int | None = Field(default=None, ge=0, description="seed of dropout alone")
 
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="of matrix products: bf16 or fp32; auto is bf16 where the processor has it. Weights are fp32",
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps …")
     threads: int | None = Field(default=None, ge=1, le=1024, description="processor threads; left out, torch's choice")
     save_every: int | None = Field(

@@ -24,6 +24,7 @@ from bertsmith.bundle import Bundle, new_model
 from bertsmith.checkpoint import encoder_tensors, load_pretrained
 from bertsmith.families import families
 from bertsmith.infer import Predictor
+from bertsmith.nn.dropout import Dropout
 from bertsmith.tasks.classify import Classification, Classify
 from bertsmith.tasks.regress import Estimate, Regress
 from tiny import PAIRS, TEXTS, Case, bundle_of, cases, config_of, random_model, write_checkpoint, write_tokenizer
@@ -374,7 +375,7 @@ def test_dropout_of_the_head(case: Case, said: float | None, share: float, tmp_p
     raw = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**raw, form.dropout_key: said}))
     model, _ = new_model(TASKS["classify"], load_pretrained(tmp_path), generator=torch.Generator())
-    shares = {name: part.p for name, part in model.head.named_modules() if isinstance(part, torch.nn.Dropout)}
+    shares = {name: part.share for name, part in model.head.named_modules() if isinstance(part, Dropout)}
     assert shares == {"dropout": share, "dropout_before": share if form.dropout_before else 0.0}
 
 

@@ -16,7 +16,8 @@ from transformers.activations import ACT2FN
 from bertsmith.batching import Batch, collate
 from bertsmith.checkpoint import Pretrained, find, load_pretrained
 from bertsmith.families import families
-from bertsmith.nn.attention import attend, attend_from_first
+from bertsmith.nn import attention
+from bertsmith.nn.attention import attend, attend_from
 from bertsmith.nn.layers import ACTIVATIONS
 from bertsmith.nn.layout import Layout, Reads
 from tiny import PAIRS, SIZES, TEXTS, Case, cases
@@ -220,7 +221,7 @@ def test_the_packaged_minilm() -> None:
 
 HEADS, WIDTH = 2, 6
 # chosen tokens attend as all do
-READS = pytest.mark.parametrize("reads", [Reads.ALL, Reads.FIRST])
+READS = pytest.mark.parametrize("reads", list(Reads))
 
 
 def formula(
@@ -241,21 +242,27 @@ def random_attention_input(layout: Layout) -> Tensor:
     return torch.randn(layout.tokens, 3 * WIDTH, generator=generator, dtype=torch.float64, requires_grad=True)
 
 
+def layout_of(lengths: list[int]) -> Layout:
+    """Of every third sequence no token is chosen, of the others the first, the last and those between in steps."""
+    chosen = [[] if number % 3 == 2 else [*range(0, length, 2 + number % 4)] for number, length in enumerate(lengths)]
+    return Layout.of(lengths, chosen=[np.array(each, dtype=np.int32) for each in chosen])
+
+
 def own(query_key_value_T3D: Tensor, layout: Layout, reads: Reads, dropout: float = 0.0) -> Tensor:
     if reads is Reads.ALL:
         return attend(query_key_value_T3D, layout, heads=HEADS, dropout=dropout)
-    query_SD = query_key_value_T3D[layout.first_S, :WIDTH]
-    return attend_from_first(query_SD, query_key_value_T3D[:, WIDTH:], layout, heads=HEADS, dropout=dropout)
+    query_RD = query_key_value_T3D[layout.places(reads), :WIDTH]
+    return attend_from(query_RD, query_key_value_T3D[:, WIDTH:], layout, reads=reads, heads=HEADS, dropout=dropout)
 
 
 @READS
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 def test_attention_is_the_formula(lengths: list[int], reads: Reads) -> None:
-    layout = Layout.of(lengths)
+    layout = layout_of(lengths)
     given = random_attention_input(layout)
     expected, found = formula(given, layout), own(given, layout, reads)
-    if reads is Reads.FIRST:
-        expected = expected[layout.first_S]
+    if reads is not Reads.ALL:
+        expected = expected[layout.places(reads)]
     assert_close(found, expected)
     weights = torch.randn(found.shape, dtype=found.dtype, generator=torch.Generator().manual_seed(1))
     assert_close(*(torch.autograd.grad((each * weights).sum(), given)[0] for each in (found, expected)))
@@ -263,7 +270,7 @@ def test_attention_is_the_formula(lengths: list[int], reads: Reads) -> None:
 
 @READS
 def test_attention_gradcheck(reads: Reads) -> None:
-    layout = Layout.of([2, 1, 16])
+    layout = layout_of([2, 1, 16])
     assert len(layout.blocks) > 1
     assert torch.autograd.gradcheck(lambda given: own(given, layout, reads), random_attention_input(layout))
 
@@ -273,11 +280,11 @@ def test_attention_with_dropout_is_the_formula(monkeypatch: pytest.MonkeyPatch) 
     layout, dropout = Layout.of([5, 5]), 0.25
     masks = torch.rand(4, 5, 5, generator=torch.Generator().manual_seed(2)) >= dropout
 
-    def known_mask(share: Tensor, p: float, train: bool) -> tuple[Tensor, Tensor]:
-        assert (p, train) == (dropout, True)
-        return share * masks / (1 - p), masks
+    def known_mask(shape: Sequence[int], share: float, *, like: Tensor) -> tuple[Tensor, float]:
+        assert (tuple(shape), share) == (masks.shape, dropout)
+        return masks.to(like.dtype), 1 / (1 - share)
 
-    monkeypatch.setattr(torch, "native_dropout", known_mask)
+    monkeypatch.setattr(attention, "kept", known_mask)
     given = random_attention_input(layout)
     by_sequence = iter(torch.split(masks, HEADS))
     expected = formula(given, layout, lambda share: share * next(by_sequence) / (1 - dropout))
@@ -288,9 +295,9 @@ def test_attention_with_dropout_is_the_formula(monkeypatch: pytest.MonkeyPatch) 
 
 
 @READS
-def test_attention_dropout_of_torch(reads: Reads) -> None:
-    """torch's mask: the same for a seed, gradients that fit it, and the right share and size on average."""
-    layout = Layout.of([40] * 300)
+def test_attention_dropout_at_random(reads: Reads) -> None:
+    """The mask: the same for a seed, gradients that fit it, and the right share and size on average."""
+    layout = layout_of([40] * 300)
     value = torch.ones(layout.tokens, WIDTH, dtype=torch.float64)
     given = torch.cat([torch.zeros(layout.tokens, 2 * WIDTH, dtype=torch.float64), value], dim=1).requires_grad_()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bertsmith.nn.encoder import Encoder, EncoderConfig
 from bertsmith.nn.heads import Head, MaskedWordHead, Model, PretrainingHead, SequenceHead, TokenHead, first_of_each
-from bertsmith.nn.layout import Layout
+from bertsmith.nn.layout import Layout, Reads
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=40)
 
@@ -33,12 +33,13 @@ def test_blocks_part_tokens_and_sequences(lengths: list[int]) -> None:
     layout = Layout.of(lengths)
     token, sequence = 0, 0
     for block in layout.blocks:
-        assert (block.tokens.start, block.sequences.start) == (token, sequence)
+        side = block.sides[Reads.ALL]
+        assert (side.rows.start, block.sequences.start) == (token, sequence)
         inside = lengths[block.sequences]
         assert block.count == len(inside) > 0
-        assert block.longest == max(inside)
-        assert block.tokens.stop - block.tokens.start == sum(inside)
-        token, sequence = block.tokens.stop, block.sequences.stop
+        assert side.longest == max(inside)
+        assert side.rows.stop - side.rows.start == sum(inside)
+        token, sequence = side.rows.stop, block.sequences.stop
     assert (token, sequence) == (sum(lengths), len(lengths))
 
 
@@ -47,20 +48,21 @@ def test_padded_places_hold_each_sequence_in_a_row_of_its_own(lengths: list[int]
     layout = Layout.of(lengths)
     for block in layout.blocks:
         inside = lengths[block.sequences]
-        padded = np.full(block.count * block.longest, -1)
-        tokens = np.arange(block.tokens.start, block.tokens.stop)
-        if block.padded_T is None:
+        side = block.sides[Reads.ALL]
+        padded = np.full(block.count * side.longest, -1)
+        tokens = np.arange(side.rows.start, side.rows.stop)
+        if side.padded_R is None:
             assert block.bias_S1L is None
-            assert set(inside) == {block.longest}
+            assert set(inside) == {side.longest}
             padded[:] = tokens
         else:
-            padded[block.padded_T.numpy()] = tokens
-        rows = padded.reshape(block.count, block.longest)
+            padded[side.padded_R.numpy()] = tokens
+        rows = padded.reshape(block.count, side.longest)
         firsts = layout.first_S[block.sequences].tolist()
         for row, first, length in zip(rows, firsts, inside, strict=True):
-            assert row.tolist() == list(range(first, first + length)) + [-1] * (block.longest - length)
+            assert row.tolist() == list(range(first, first + length)) + [-1] * (side.longest - length)
         if block.bias_S1L is not None:
-            assert block.bias_S1L.shape == (block.count, 1, block.longest)
+            assert block.bias_S1L.shape == (block.count, 1, side.longest)
             assert torch.equal(block.bias_S1L[:, 0] == 0, torch.from_numpy(rows >= 0))
             assert bool((block.bias_S1L[:, 0][torch.from_numpy(rows < 0)] == torch.finfo(torch.float32).min).all())
 
@@ -76,7 +78,7 @@ def test_blocks_hold_sequences_of_similar_length(lengths: list[int]) -> None:
 @given(LENGTHS)
 def test_sorted_sequences_waste_little(lengths: list[int]) -> None:
     layout = Layout.of(sorted(lengths, reverse=True))
-    places = sum(block.count * block.longest for block in layout.blocks)
+    places = sum(block.count * block.sides[Reads.ALL].longest for block in layout.blocks)
     assert places * (1 - Layout.MOST_PADDING) <= layout.tokens + 8 * len(lengths)
 
 
@@ -100,7 +102,7 @@ def test_nothing_is_chosen_unless_asked_for(lengths: list[int]) -> None:
 
 def test_equal_lengths_need_no_padding() -> None:
     (block,) = Layout.of([7, 7, 7]).blocks
-    assert block.padded_T is None
+    assert block.sides[Reads.ALL].padded_R is None
     assert block.count == 3
 
 

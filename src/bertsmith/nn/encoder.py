@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from bertsmith.nn.layers import FeedForward, Layer, SelfAttention
+from bertsmith.nn.dropout import Dropout
+from bertsmith.nn.layers import FeedForward, Layer, LayerNorm, Linear, SelfAttention
 from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
@@ -45,21 +46,26 @@ class EncoderConfig:
 
 
 class Embeddings(nn.Module):
-    """Word, position and segment embeddings, their norm and, where they are narrower, a projection (ELECTRA)."""
+    """Word, position and segment embeddings, their norm and, where they are narrower, a projection (ELECTRA).
+
+    row_V: which row of the word table an id has, where that is not the id itself.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.first_position = config.first_position
+        self.row_V: Tensor | None = None
         self.word = nn.Embedding(config.vocabulary, config.embedding_width)
         self.position = nn.Embedding(config.positions, config.embedding_width)
         self.segment = nn.Embedding(config.segments, config.embedding_width) if config.segments else None
-        self.norm = nn.LayerNorm(config.embedding_width, eps=config.norm_epsilon)
-        self.dropout = nn.Dropout(config.dropout)
+        self.norm = LayerNorm(config.embedding_width, eps=config.norm_epsilon)
+        self.dropout = Dropout(config.dropout)
         narrower = config.embedding_width != config.width
-        self.projection = nn.Linear(config.embedding_width, config.width) if narrower else None
+        self.projection = Linear(config.embedding_width, config.width) if narrower else None
 
     def forward(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> Tensor:
-        embedded_TE = self.word(id_T) + self.position(layout.position_T + self.first_position)
+        row_T = id_T if self.row_V is None else self.row_V[id_T]
+        embedded_TE = self.word(row_T) + self.position(layout.position_T + self.first_position)
         if self.segment is not None:
             # a table of one row, as RoBERTa's, serves both texts of a pair
             embedded_TE = embedded_TE + self.segment(segment_T.clamp_max(self.segment.num_embeddings - 1))
@@ -68,11 +74,15 @@ class Embeddings(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Embeddings and transformer layers. Build it on the meta device and load weights, or call `initialize`."""
+    """Embeddings and transformer layers. Build it on the meta device and load weights, or call `initialize`.
+
+    products: the type in which the layers compute, and which hidden states have; None for that of the weights.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.products: torch.dtype | None = None
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(
             Layer(
@@ -92,23 +102,27 @@ class Encoder(nn.Module):
 
         A token has the same numbers in each: what no head reads is left out, nothing is approximated.
         """
-        hidden_TD = self.embeddings(id_T, segment_T, layout)
+        hidden_TD = self._embedded(id_T, segment_T, layout)
         for layer in self.layers[:-1]:
             hidden_TD = layer(hidden_TD, layout)
         return self.layers[-1](hidden_TD, layout, reads=reads)  # type: ignore[no-any-return]
 
     def hidden_states(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> list[Tensor]:
         """The embeddings' output and every layer's, each ``[T, D]``."""
-        states = [self.embeddings(id_T, segment_T, layout)]
+        states = [self._embedded(id_T, segment_T, layout)]
         for layer in self.layers:
             states.append(layer(states[-1], layout))
         return states
 
+    def _embedded(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> Tensor:
+        embedded_TD: Tensor = self.embeddings(id_T, segment_T, layout)
+        return embedded_TD if self.products is None else embedded_TD.to(self.products)
+
     def set_dropout(self, share: float) -> None:
         """Drop this share of hidden values and of attention probabilities in training."""
         for part in self.modules():
-            if isinstance(part, nn.Dropout):
-                part.p = share
+            if isinstance(part, Dropout):
+                part.share = share
             elif isinstance(part, SelfAttention):
                 part.dropout = share
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertsmith.nn.layers import ACTIVATIONS
+from bertsmith.nn.dropout import Dropout
+from bertsmith.nn.layers import ACTIVATIONS, linear
 from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 
 class Head(nn.Module):
-    """A head: says which tokens it reads, gives named outputs, and knows the form that its weights are kept in."""
+    """A head: says which tokens it reads, gives named outputs, and knows the form that its weights are kept in.
+
+    It takes hidden states of any type and gives that of its weights, in which it computes what is small.
+    """
 
     reads: Reads
+    # whether it computes with the word embeddings, all of them
+    tied = False
 
     def forward(self, hidden: Tensor, layout: Layout) -> dict[str, Tensor]:
         """Named outputs, one row for each hidden state that the head reads unless it says otherwise."""
@@ -55,10 +60,10 @@ class SequenceHead(Head):
 
     def __init__(self, *, width: int, outputs: int, activation: str, dropout: float, dropout_before: bool) -> None:
         super().__init__()
-        self.dropout_before = nn.Dropout(dropout if dropout_before else 0.0)
+        self.dropout_before = Dropout(dropout if dropout_before else 0.0)
         self.dense = nn.Linear(width, width)
         self.activation = ACTIVATIONS[activation]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(width, outputs)
         self._scale, self._shift = 1.0, 0.0
 
@@ -68,7 +73,7 @@ class SequenceHead(Head):
 
     def forward(self, first_SD: Tensor, layout: Layout) -> dict[str, Tensor]:
         """``{"logits": [S, O]}``."""
-        dense_SD = self.activation(self.dense(self.dropout_before(first_SD)))
+        dense_SD = self.activation(self.dense(self.dropout_before(first_SD.to(self.dense.weight.dtype))))
         return {"logits": self.output(self.dropout(dense_SD)) * self._scale + self._shift}
 
     def to_checkpoint(self) -> dict[str, Tensor]:
@@ -93,12 +98,12 @@ class TokenHead(Head):
 
     def __init__(self, *, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(width, outputs)
 
     def forward(self, hidden_TD: Tensor, layout: Layout) -> dict[str, Tensor]:
         """``{"logits": [T, O]}``."""
-        return {"logits": self.output(self.dropout(hidden_TD))}
+        return {"logits": self.output(self.dropout(hidden_TD.to(self.output.weight.dtype)))}
 
 
 class Bias(nn.Module):
@@ -117,6 +122,7 @@ class MaskedWordHead(Head):
     embeddings, whose weights are the encoder's own (Devlin et al. 2019, §3.1, Task #1; Press & Wolf 2017)."""
 
     reads = Reads.CHOSEN
+    tied = True
 
     def __init__(
         self, *, width: int, embedding_width: int, vocabulary: int, activation: str, norm_epsilon: float
@@ -138,8 +144,10 @@ class MaskedWordHead(Head):
 
     def _logits(self, hidden_CD: Tensor) -> Tensor:
         (words,) = self._words
-        transformed_CE = self.norm(self.activation(self.dense(hidden_CD)))
-        return F.linear(transformed_CE, words.weight, self.output.bias)
+        transformed_CE = self.norm(self.activation(self.dense(hidden_CD.to(self.dense.weight.dtype))))
+        # the one large product of any head, so it is computed as the encoder's are
+        logits_CV = linear(transformed_CE.to(hidden_CD.dtype), words.weight, self.output.bias)
+        return logits_CV.to(words.weight.dtype)
 
 
 class PretrainingHead(MaskedWordHead):
@@ -165,7 +173,7 @@ class PretrainingHead(MaskedWordHead):
     def forward(self, hidden_CD: Tensor, layout: Layout) -> dict[str, Tensor]:
         """``{"logits": [C - S, V], "next": [S, 2]}``; of ``next``, 0 is that it follows, 1 that it does not."""
         is_first_C = first_of_each(layout.chosen_counts, device=hidden_CD.device)
-        pooled_SD = torch.tanh(self.pooler(hidden_CD[is_first_C]))
+        pooled_SD = torch.tanh(self.pooler(hidden_CD[is_first_C].to(self.pooler.weight.dtype)))
         return {"logits": self._logits(hidden_CD[~is_first_C]), "next": self.next(pooled_SD)}
 
 

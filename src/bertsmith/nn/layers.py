@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bertsmith.nn.attention import attend, attend_from_first
+from bertsmith.nn.attention import attend, attend_from
+from bertsmith.nn.dropout import Dropout
 from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
@@ -32,35 +33,53 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``x weightᵀ + bias``, computed and given in the type of `x`, whatever type the weights are kept in."""
+    return F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
+
+
+class Linear(nn.Linear):
+    """A linear layer that computes in the type of what it is given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+class LayerNorm(nn.LayerNorm):
+    """A norm that gives the type of what it is given, and computes in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == self.weight.dtype or x.device.type == "cpu":  # processors mix types by themselves
+            return super().forward(x)
+        return super().forward(x.to(self.weight.dtype)).to(x.dtype)
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention with its output projection; query, key and value are one product."""
 
     def __init__(self, *, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
+        self.query_key_value = Linear(width, 3 * width)
+        self.output = Linear(width, width)
 
     def forward(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
-        return self.output(self._attended(hidden_TD, layout))  # type: ignore[no-any-return]
+        dropout = self.dropout if self.training else 0.0
+        attended_TD = attend(self.query_key_value(hidden_TD), layout, heads=self.heads, dropout=dropout)
+        return self.output(attended_TD)  # type: ignore[no-any-return]
 
-    def of_chosen(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
-        """What `forward` gives for the chosen tokens, ``[C, D]``, without projecting the others' output."""
-        return self.output(self._attended(hidden_TD, layout).index_select(0, layout.chosen_C))  # type: ignore[no-any-return]
+    def of_read(self, hidden_TD: Tensor, read_RD: Tensor, layout: Layout, *, reads: Reads) -> Tensor:
+        """What `forward` gives for the tokens that are read, ``[R, D]``, without computing the others.
 
-    def from_first(self, hidden_TD: Tensor, first_SD: Tensor, layout: Layout) -> Tensor:
-        """What `forward` gives for the first token of each sequence, without computing the others."""
+        read_RD: their rows of `hidden_TD`.
+        """
         width = hidden_TD.shape[1]
         weight, bias = self.query_key_value.weight, self.query_key_value.bias
-        query_SD = F.linear(first_SD, weight[:width], bias[:width])
-        key_value_T2D = F.linear(hidden_TD, weight[width:], bias[width:])
+        query_RD = linear(read_RD, weight[:width], bias[:width])
+        key_value_T2D = linear(hidden_TD, weight[width:], bias[width:])
         dropout = self.dropout if self.training else 0.0
-        attended_SD = attend_from_first(query_SD, key_value_T2D, layout, heads=self.heads, dropout=dropout)
-        return self.output(attended_SD)  # type: ignore[no-any-return]
-
-    def _attended(self, hidden_TD: Tensor, layout: Layout) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        return attend(self.query_key_value(hidden_TD), layout, heads=self.heads, dropout=dropout)
+        attended_RD = attend_from(query_RD, key_value_T2D, layout, reads=reads, heads=self.heads, dropout=dropout)
+        return self.output(attended_RD)  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -68,8 +87,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, *, width: int, inner_width: int, activation: str) -> None:
         super().__init__()
-        self.inner = nn.Linear(width, inner_width)
-        self.output = nn.Linear(inner_width, width)
+        self.inner = Linear(width, inner_width)
+        self.output = Linear(inner_width, width)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, hidden_TD: Tensor) -> Tensor:
@@ -90,21 +109,18 @@ class Layer(nn.Module):
     ) -> None:
         super().__init__()
         self.attention = attention
-        self.attention_norm = nn.LayerNorm(width, eps=norm_epsilon)
+        self.attention_norm = LayerNorm(width, eps=norm_epsilon)
         self.feed_forward = feed_forward
-        self.feed_forward_norm = nn.LayerNorm(width, eps=norm_epsilon)
-        self.dropout = nn.Dropout(dropout)
+        self.feed_forward_norm = LayerNorm(width, eps=norm_epsilon)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden_TD: Tensor, layout: Layout, *, reads: Reads = Reads.ALL) -> Tensor:
         """``[T, D]`` to what `reads` asks for: ``[S, D]``, the first token of each sequence, ``[C, D]`` or all."""
-        if reads is Reads.FIRST:
-            residual = hidden_TD.index_select(0, layout.first_S)
-            attended = self.attention.from_first(hidden_TD, residual, layout)
-        elif reads is Reads.CHOSEN:
-            residual = hidden_TD.index_select(0, layout.chosen_C)
-            attended = self.attention.of_chosen(hidden_TD, layout)
-        else:
+        if reads is Reads.ALL:
             residual = hidden_TD
             attended = self.attention(hidden_TD, layout)
-        hidden = self.attention_norm(residual + self.dropout(attended))
-        return self.feed_forward_norm(hidden + self.dropout(self.feed_forward(hidden)))  # type: ignore[no-any-return]
+        else:
+            residual = hidden_TD.index_select(0, layout.places(reads))
+            attended = self.attention.of_read(hidden_TD, residual, layout, reads=reads)
+        hidden = self.attention_norm(self.dropout.add(residual, attended))
+        return self.feed_forward_norm(self.dropout.add(hidden, self.feed_forward(hidden)))  # type: ignore[no-any-return]

@@ -4,8 +4,9 @@ The tokens of a batch lie one after another, so linear layers, norms and activat
 attention asks the layout where a sequence begins and ends.
 
 Letters in names, here and in all of ``nn``:  T tokens of a batch (all sequences one after another), S sequences,
-L length of a block's longest sequence, D width of the encoder, H heads, K width of a head, I inner width of the
-feed-forward network, E width of the embeddings, O outputs of a head, C chosen tokens, V size of the vocabulary.
+L length of a block's longest sequence, R rows (tokens) that are read, C chosen tokens, D width of the encoder, H heads,
+K width of a head, I inner width of the feed-forward network, E width of the embeddings, O outputs of a head, V size of
+the vocabulary.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    Counts: TypeAlias = NDArray[np.int64]
 
 
 class Reads(enum.Enum):
@@ -36,17 +40,29 @@ class Reads(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """Rows of a packed matrix that a block's sequences have, and how they lie if each sequence is padded to as many as
+    the longest has.
+
+    padded_R: where each of the rows lies among ``sequences * longest`` padded places; None when all sequences have
+    equally many and padding changes nothing.
+    """
+
+    rows: slice
+    longest: int
+    padded_R: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Neighbouring sequences of similar length, which attention pads to their longest.
 
-    padded_T: where each of the block's tokens lies among ``sequences * longest`` padded places; None when all
-    sequences are equally long and padding changes nothing. bias_S1L: 0 at tokens, the least float at padding.
+    sides: the block's rows among all tokens, among the first ones and among the chosen ones. bias_S1L: 0 at tokens,
+    the least float at padding; None where nothing is padded.
     """
 
-    tokens: slice
     sequences: slice
-    longest: int
-    padded_T: Tensor | None
+    sides: Mapping[Reads, Side]
     bias_S1L: Tensor | None
 
     @property
@@ -72,6 +88,9 @@ class Layout:
 
     # A shorter sequence opens a new block when padding it to the block's longest would waste more than this share.
     MOST_PADDING = 0.4
+    # A block has at most so many scores a head, unless one sequence alone has more: what attention makes of them in
+    # four passes should stay in a processor's cache.
+    MOST_SCORES = 2**18
 
     @classmethod
     def of(
@@ -93,14 +112,13 @@ class Layout:
         chosen_C = np.concatenate(
             [np.zeros(0, np.int64), *(at + start for at, start in zip(chosen, starts, strict=True))]
         )
+        count_S = np.array([len(each) for each in chosen] or [0] * len(lengths), dtype=np.int64)
+        ranges = _similar(length_S, most_padding=cls.MOST_PADDING, most_scores=cls.MOST_SCORES)
         return cls(
             lengths=tuple(int(length) for length in lengths),
             first_S=torch.from_numpy(first_S).to(device),
             position_T=torch.from_numpy(position_T).to(device),
-            blocks=tuple(
-                _block(length_S, first_S, position_T, slice(start, stop), device)
-                for start, stop in _similar(length_S, cls.MOST_PADDING)
-            ),
+            blocks=tuple(_block(length_S, count_S, slice(start, stop), device) for start, stop in ranges),
             chosen_C=torch.from_numpy(chosen_C).to(device),
             chosen_counts=tuple(map(len, chosen)),
         )
@@ -110,39 +128,52 @@ class Layout:
         """T, the number of tokens of all sequences."""
         return int(self.position_T.shape[0])
 
+    def places(self, reads: Reads) -> Tensor:
+        """Where the tokens lie that are read, if those are not all: ``[S]`` or ``[C]``."""
+        return {Reads.FIRST: self.first_S, Reads.CHOSEN: self.chosen_C}[reads]
 
-def _similar(length_S: np.ndarray[tuple[int], np.dtype[np.int64]], most_padding: float) -> list[tuple[int, int]]:
+
+def _similar(length_S: Counts, *, most_padding: float, most_scores: int) -> list[tuple[int, int]]:
     """Half-open ranges of neighbouring sequences whose lengths differ little."""
     ranges = []
     start, longest, shortest = 0, length_S[0], length_S[0]
     for index, length in enumerate(length_S):
         longest, shortest = max(longest, length), min(shortest, length)
-        if shortest < (1 - most_padding) * longest - 8:  # below 8 tokens a block of its own costs more than padding
+        # below 8 tokens a block of its own costs more than padding
+        too_short = shortest < (1 - most_padding) * longest - 8
+        too_many = index > start and (index + 1 - start) * longest**2 > most_scores
+        if too_short or too_many:
             ranges.append((start, index))
             start, longest, shortest = index, length, length
     ranges.append((start, len(length_S)))
     return ranges
 
 
-def _block(
-    length_S: np.ndarray[tuple[int], np.dtype[np.int64]],
-    first_S: np.ndarray[tuple[int], np.dtype[np.int64]],
-    position_T: np.ndarray[tuple[int], np.dtype[np.int64]],
-    sequences: slice,
-    device: torch.device | None,
-) -> Block:
+def _block(length_S: Counts, chosen_S: Counts, sequences: slice, device: torch.device | None) -> Block:
     inside_S = length_S[sequences]
     longest = int(inside_S.max())
-    start = int(first_S[sequences.start])
-    tokens = slice(start, start + int(inside_S.sum()))
-    if bool((inside_S == longest).all()):
-        return Block(tokens=tokens, sequences=sequences, longest=longest, padded_T=None, bias_S1L=None)
-    padded_T = np.repeat(np.arange(len(inside_S)) * longest, inside_S) + position_T[tokens]
-    bias_SL = np.where(np.arange(longest) < inside_S[:, None], 0.0, np.finfo(np.float32).min)
+    bias_S1L = None
+    if int(inside_S.min()) < longest:
+        bias_SL = np.where(np.arange(longest) < inside_S[:, None], 0.0, np.finfo(np.float32).min)
+        bias_S1L = torch.from_numpy(bias_SL[:, None, :].astype(np.float32)).to(device)
     return Block(
-        tokens=tokens,
         sequences=sequences,
-        longest=longest,
-        padded_T=torch.from_numpy(padded_T).to(device),
-        bias_S1L=torch.from_numpy(bias_SL[:, None, :].astype(np.float32)).to(device),
+        sides={
+            Reads.ALL: _side(length_S, sequences, device),
+            Reads.FIRST: Side(rows=sequences, longest=1, padded_R=None),
+            Reads.CHOSEN: _side(chosen_S, sequences, device),
+        },
+        bias_S1L=bias_S1L,
     )
+
+
+def _side(count_S: Counts, sequences: slice, device: torch.device | None) -> Side:
+    """The rows of a block's sequences in a matrix that holds so many rows of each sequence of the batch."""
+    inside_S = count_S[sequences]
+    longest, start, rows = int(inside_S.max()), int(count_S[: sequences.start].sum()), int(inside_S.sum())
+    padded_R = None
+    if int(inside_S.min()) < longest:
+        before_S = np.cumsum(inside_S) - inside_S
+        shift_S = np.arange(len(inside_S)) * longest - before_S
+        padded_R = torch.from_numpy(np.arange(rows) + np.repeat(shift_S, inside_S)).to(device)
+    return Side(rows=slice(start, start + rows), longest=longest, padded_R=padded_R)

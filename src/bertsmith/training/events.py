@@ -33,6 +33,7 @@ class Began:
     tokens: int
     parameters: int
     device: str
+    precision: str
     threads: int
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from bertsmith.batching import collate, mixed_seed, order, parts_of, within
+from bertsmith.batching import collate, grouped, mixed_seed, order, parts_of, token_counts, within
 from bertsmith.errors import BundleError, TrainingError
 from bertsmith.infer.engine import predict_calibrated
+from bertsmith.nn.precision import name_of
 from bertsmith.training.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
-from bertsmith.training.optim import clip, optimizer_of, rate_factor, set_learning
+from bertsmith.training.optim import clip, decay_of_words, optimizer_of, peak_rate, rate_factor, set_learning
 from bertsmith.training.state import Position, load_state, save_state
+from bertsmith.training.words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,16 +105,44 @@ def fit(
     state: where the state to resume from is written, and read if it is there already; None for neither.
     run: what a state must have been saved with to be resumed. score_first: score dev before the first step, too. stop:
     asked after every step.
-    Same settings, data and threads give the same bits, resumed or not.
+    Same settings, data, threads and kind of processor give the same bits, resumed or not.
     Raises TrainingError at the first loss or gradient that is not finite, naming the rows.
     """
     steps_per_epoch = math.ceil(len(train) / settings.batch_size)
     steps = settings.max_steps or max(1, round(settings.epochs * steps_per_epoch))
+    decay = partial(decay_of_words, model, settings, of_steps=steps, steps_per_epoch=steps_per_epoch)
+    with words_of(model, train.encoded, dev.encoded if dev else ()) as words:
+        ended = _fit(
+            task, model, train, dev, settings, steps=steps, steps_per_epoch=steps_per_epoch, unseen=words.unseen,
+            state=state, run=run, attempt=attempt, score_first=score_first, listen=listen, stop=stop,
+        )  # fmt: skip
+        words.decay = decay(steps=ended.steps if ended.stopped or ended.best_step is None else ended.best_step)
+    return ended
+
+
+def _fit(
+    task: Task[Any, Any],
+    model: Model,
+    train: Prepared,
+    dev: Prepared | None,
+    settings: Settings,
+    *,
+    steps: int,
+    steps_per_epoch: int,
+    unseen: int,
+    state: Path | None,
+    run: str,
+    attempt: int,
+    score_first: bool,
+    listen: Listener,
+    stop: Callable[[], bool],
+) -> Fit:
+    """`fit`, of a model that holds all parameters but `unseen`."""
     order_seed = _or(settings.order_seed, settings.seed)
     dropout_seed = _or(settings.dropout_seed, settings.seed)
 
     optimizer = optimizer_of(model, settings)
-    peak_rate = optimizer.param_groups[0]["lr"]
+    rate = peak_rate(model, settings)
     best, first_step = _Best(), 0
     if state is not None and state.exists():
         position, weights = load_state(state, model, optimizer)
@@ -133,21 +164,27 @@ def fit(
             epochs=steps / steps_per_epoch,
             rows=len(train),
             tokens=train.tokens,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            parameters=unseen + sum(parameter.numel() for parameter in model.parameters()),
             device=str(model.device),
+            precision=name_of(model.encoder.products),
             threads=torch.get_num_threads(),
         )
     )
     if dev is not None and score_first and first_step == 0:
         listen(_score(task, model, dev, 0, 0.0, best, keep=settings.keep == "best"))
     order_of_epoch = (-1, order(0, seed=order_seed, epoch=0))
+    tokens_of = token_counts(train.encoded) if settings.group_window else None
     saved_at, reason, step = time.monotonic(), "done", first_step
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         while step < steps:
             began = time.perf_counter()
             epoch, place = divmod(step, steps_per_epoch)
             if order_of_epoch[0] != epoch:
-                order_of_epoch = (epoch, order(len(train), seed=order_seed, epoch=epoch))
+                in_order = order(len(train), seed=order_seed, epoch=epoch)
+                if tokens_of is not None:
+                    window = settings.group_window
+                    in_order = grouped(in_order, tokens_of, batch_size=settings.batch_size, window=window)
+                order_of_epoch = (epoch, in_order)
                 set_learning(model, settings, epoch=epoch)
             rows = order_of_epoch[1][place * settings.batch_size : (place + 1) * settings.batch_size].tolist()
             sequences = train.step(rows, seed=settings.seed, epoch=epoch)
@@ -160,7 +197,7 @@ def fit(
                 raise _not_finite("gradient", step, train, rows)
             factor = rate_factor(step, steps=steps, warmup=settings.warmup, schedule=settings.schedule)
             for group in optimizer.param_groups:
-                group["lr"] = peak_rate * group["scale"] * factor
+                group["lr"] = rate * group["scale"] * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
@@ -170,7 +207,7 @@ def fit(
                     step / steps_per_epoch,
                     loss,
                     norm,
-                    peak_rate * factor,
+                    rate * factor,
                     tokens,
                     time.perf_counter() - began,
                 )

@@ -35,13 +35,18 @@ def default_rate(width: int) -> float:
     return 3e-5 if width >= 768 else 1e-4
 
 
+def peak_rate(model: Model, settings: Settings) -> float:
+    """The highest learning rate of a run, of what has no layer-wise decay."""
+    return settings.learning_rate or default_rate(model.encoder.config.width)
+
+
 def optimizer_of(model: Model, settings: Settings) -> torch.optim.AdamW:
     """AdamW with bias correction (Loshchilov & Hutter 2019; Mosbach et al. 2021 on why the correction matters).
 
     Each parameter's group holds `scale`, by which its rate differs: ``layer_decay`` to the power of its depth.
     """
     layers = model.encoder.config.layers
-    rate = settings.learning_rate or default_rate(model.encoder.config.width)
+    rate = peak_rate(model, settings)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         # decay pulls weights to zero, which means nothing for biases and norms (their vectors)
@@ -79,15 +84,33 @@ def set_learning(model: Model, settings: Settings, *, epoch: int) -> None:
     epoch from the top. A wholly frozen encoder also drops nothing out: it only extracts features.
     """
     layers = model.encoder.config.layers
-    frozen_whole = settings.freeze == "encoder"
     for name, parameter in model.named_parameters():
-        depth = depth_of(name, layers)
-        lower = isinstance(settings.freeze, int) and settings.freeze > 0 and depth > layers - settings.freeze
-        not_yet = settings.gradual_unfreezing and depth > epoch
-        parameter.requires_grad_(not (depth > 0 and (frozen_whole or lower or not_yet)))
+        parameter.requires_grad_(learns(depth_of(name, layers), settings, layers=layers, epoch=epoch))
     model.train()
-    if frozen_whole:
+    if settings.freeze == "encoder":
         model.encoder.eval()
+
+
+def learns(depth: int, settings: Settings, *, layers: int, epoch: int) -> bool:
+    """Whether what is so far below the head learns in an epoch; see `depth_of` and `set_learning`."""
+    lower = isinstance(settings.freeze, int) and settings.freeze > 0 and depth > layers - settings.freeze
+    not_yet = settings.gradual_unfreezing and depth > epoch
+    return depth == 0 or not (settings.freeze == "encoder" or lower or not_yet)
+
+
+def decay_of_words(model: Model, settings: Settings, *, steps: int, of_steps: int, steps_per_epoch: int) -> float:
+    """What AdamW multiplies a word embedding with that never has a gradient, in the first `steps` of a run."""
+    layers = model.encoder.config.layers
+    depth = layers + 1
+    rate = peak_rate(model, settings) * settings.layer_decay**depth
+    return math.prod(
+        1
+        - rate
+        * rate_factor(step, steps=of_steps, warmup=settings.warmup, schedule=settings.schedule)
+        * settings.weight_decay
+        for step in range(steps)
+        if learns(depth, settings, layers=layers, epoch=step // steps_per_epoch)
+    )
 
 
 def check_layers(layers: int, settings: Settings) -> None:

@@ -18,6 +18,7 @@ from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import check_space, sha256
 from bertsmith.infer import Length
 from bertsmith.infer.engine import pick_device, predict_calibrated
+from bertsmith.nn.precision import name_of, pick_precision
 from bertsmith.training.events import Listener, Said, nobody
 from bertsmith.training.loop import Fit, Prepared, fit
 from bertsmith.training.optim import check_layers, reinitialize_top
@@ -258,7 +259,9 @@ def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings,
     reinitialize_top(model, settings.reinit_top, generator=generator)
     if settings.dropout is not None:
         model.encoder.set_dropout(settings.dropout)
-    return model.to(pick_device(settings.device))
+    model = model.to(pick_device(settings.device))
+    model.encoder.products = pick_precision(settings.precision, model.device)
+    return model
 
 
 def _check_reach(model: Model, settings: Settings, listen: Listener) -> None:
@@ -327,6 +330,7 @@ def _identity(
         **data,
         "task": task.name,
         **settings.model_dump(mode="json", exclude=free),
+        "precision": name_of(pick_precision(settings.precision, pick_device(settings.device))),
         **task.model_dump(mode="json"),
         "encoder": {
             path.name: sha256(path)
