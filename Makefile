@@ -2,14 +2,14 @@
 
 BASE_PYTHON ?= python3
 PYTHON := .venv/bin/python
-# Passed on by demo, test and bench: make test ARGS="tests/unit -k house"
+# Passed on by demo, test, bench and quality: make test ARGS="tests/unit -k house"
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format bench quality clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,7 +32,10 @@ format: install ## format the code and mend what the linter can
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: install ## measure quality against the reference implementation (ARGS="--quick" for minutes)
+bench: install ## measure speed and memory beside the peers, hours on an idle machine (ARGS="--quick" for minutes)
+	$(PYTHON) benchmarks/all.py $(ARGS)
+
+quality: install ## measure quality against the reference implementation (ARGS="--quick" for minutes)
 	$(PYTHON) benchmarks/quality.py $(ARGS)
 	$(PYTHON) benchmarks/quality_tokens.py $(ARGS)
 
