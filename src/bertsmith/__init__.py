@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bertsmith.corpus.settings import CorpusSettings, NewEncoder
     from bertsmith.errors import BertsmithError, InputError, TrainingError
     from bertsmith.estimators import BertAnswerer, BertClassifier, BertRegressor, BertTagger
+    from bertsmith.exporting import Exported, export
     from bertsmith.infer import Predictor
     from bertsmith.infer.language import (
         Coherence,
@@ -52,6 +53,7 @@ _MODULE_OF = {
     "Classify": "tasks.classify",
     "Coherence": "infer.language",
     "CorpusSettings": "corpus.settings",
+    "Exported": "exporting",
     "InputError": "errors",
     "Mlm": "tasks.mlm",
     "NewEncoder": "corpus.settings",
@@ -67,6 +69,7 @@ _MODULE_OF = {
     "check": "checks",
     "coherence": "infer.language",
     "evaluate": "api",
+    "export": "exporting",
     "fill": "infer.language",
     "load": "api",
     "next_sentence": "infer.language",
@@ -87,6 +90,7 @@ __all__ = [
     "Classify",
     "Coherence",
     "CorpusSettings",
+    "Exported",
     "InputError",
     "Mlm",
     "NewEncoder",
@@ -103,6 +107,7 @@ __all__ = [
     "check",
     "coherence",
     "evaluate",
+    "export",
     "fill",
     "load",
     "next_sentence",

@@ -1,4 +1,7 @@
-"""The library's front door: `train`, `evaluate`, `load`. The command line calls these same functions."""
+"""The library's front door: `train`, `evaluate`, `load`. The command line calls these same functions.
+
+What trains is imported by `train`, so that an exported model is opened, and answers, without torch.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from bertsmith import tasks
 from bertsmith.bundle import Bundle
-from bertsmith.checkpoint import find, read_config
-from bertsmith.checks import before_training
-from bertsmith.config import Settings, write_toml
 from bertsmith.data import ReadOptions, open_rows
-from bertsmith.errors import (
-    SettingsError,
-    TrainingError,
-    listed,
-    nearest,
-)
+from bertsmith.errors import SettingsError, TrainingError, listed, nearest
 from bertsmith.evaluation import Evaluation, score
 from bertsmith.files import sha256
 from bertsmith.infer import Predictor
-from bertsmith.infer.engine import pick_device
-from bertsmith.pretraining import ADAPTED, adapt_to_texts
 from bertsmith.records import Input
 from bertsmith.strict import checked
-from bertsmith.training.events import Listener, Predicted, Said, nobody
-from bertsmith.training.folder import RunFolder
-from bertsmith.training.optim import check_layers
-from bertsmith.training.run import divided, fit_divided, say_lengths, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from bertsmith.bundle import Outline
+    from bertsmith.config import Settings
     from bertsmith.data import Rows
     from bertsmith.tasks import Task
     from bertsmith.training import Fit
+    from bertsmith.training.events import Event, Listener
+
+
+def nobody(event: Event) -> None:
+    """A listener that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +45,29 @@ class Run:
     fit: Fit
 
 
-def load(folder: str | Path, *, device: str = "auto", options: Mapping[str, Any] | None = None) -> Predictor:
+def load(
+    folder: str | Path,
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
+    options: Mapping[str, Any] | None = None,
+) -> Predictor:
     """Open a trained model that bertsmith or transformers saved; ``load(folder).predict(["a text"])``.
 
     device: ``auto`` (an accelerator if there is one), cpu, cuda …
+    backend: torch; onnx or openvino, if the model was exported so (``onnx-int8`` or ``openvino-int8`` of two); or
+    ``auto``, an exported form if there is one and its runtime is installed, unless a device other than the processor
+    is asked for, else torch. Exported forms answer without torch.
+    precision: of torch's matrix products: fp32, bf16, or ``auto``, which is bf16 where the processor has it.
     options: of the task, other than in training, as ``{"long_texts": "windows"}`` to read all of long texts.
-    Raises BundleError, naming the file, if it cannot be used; SettingsError for an unknown option.
+    Raises BundleError, naming the file, if it cannot be used; SettingsError for an unknown option or backend;
+    MissingDependencyError for a backend that is not installed.
     """
-    predictor = Predictor.load(folder, device=pick_device(device))
+    predictor = Predictor.load(folder, device=device, backend=backend, precision=precision)
     if not options:
         return predictor
-    task = predictor.bundle.task
+    task = predictor.outline.task
     allowed = task.options(at_use=True)
     for name in options:
         if name not in allowed:
@@ -67,8 +75,7 @@ def load(folder: str | Path, *, device: str = "auto", options: Mapping[str, Any]
                 f"{name!r} cannot change for a trained {task.name} model; allowed: {listed(allowed)}"
                 f"{nearest(name, allowed)}"
             )
-    changed = checked(type(task), {**task.model_dump(), **options})
-    return Predictor(replace(predictor.bundle, task=changed))
+    return predictor.with_task(checked(type(task), {**task.model_dump(), **options}))
 
 
 def train(
@@ -87,6 +94,14 @@ def train(
     Raises InputError for what is wrong with files or settings, before any training; TrainingError if the loss is not
     finite.
     """
+    from bertsmith.checkpoint import find, read_config
+    from bertsmith.config import write_toml
+    from bertsmith.pretraining import ADAPTED, adapt_to_texts
+    from bertsmith.training.events import Said
+    from bertsmith.training.folder import RunFolder
+    from bertsmith.training.optim import check_layers
+    from bertsmith.training.run import divided, fit_divided, threads
+
     if isinstance(task, str):
         task = tasks.task_class(task)()
     if settings.train is None:
@@ -153,17 +168,22 @@ def evaluate(
     *,
     columns: Mapping[str, str] | None = None,
     reading: ReadOptions | None = None,
+    backend: str = "auto",
     resamples: int = 1000,
     listen: Listener = nobody,
 ) -> Evaluation:
     """Score a trained model on a file with labels, with 95 % bootstrap intervals and the baseline beside.
 
-    columns: where its inputs stand, if not where they stood in training and not guessable.
+    columns: where its inputs stand, if not where they stood in training and not guessable. backend: what computes, of
+    a model given by its folder; see `load`.
     Raises InputError for what is wrong with the model or the file, before anything is computed.
     """
-    predictor = model if isinstance(model, Predictor) else load(model)
-    task = predictor.bundle.task
-    opened = rows_for(predictor.bundle, file, columns=columns, reading=reading, training=True)
+    from bertsmith.training.events import Predicted, Said
+    from bertsmith.training.run import say_lengths
+
+    predictor = model if isinstance(model, Predictor) else load(model, backend=backend)
+    task = predictor.outline.task
+    opened = rows_for(predictor.outline, file, columns=columns, reading=reading, training=True)
     listen(Said(opened.describe()))
     rows = list(opened)
     known = [task.read(row) for row in rows]
@@ -176,7 +196,7 @@ def evaluate(
         if len(answers) % 256 == 0 or len(answers) == len(rows):
             listen(Predicted(len(answers), len(rows), time.perf_counter() - began))
     lengths = [answer.length for answer in answers]
-    say_lengths(opened.name, lengths, predictor.bundle.max_length, listen)
+    say_lengths(opened.name, lengths, predictor.outline.max_length, listen)
     examples, predictions = [answer.example for answer in answers], [answer.prediction for answer in answers]
     return replace(
         score(task, examples, predictions, resamples=resamples),
@@ -210,7 +230,7 @@ def read_examples(
 
 
 def rows_for(
-    bundle: Bundle,
+    outline: Outline,
     file: str | Path,
     *,
     columns: Mapping[str, str] | None = None,
@@ -222,10 +242,10 @@ def rows_for(
     guessed. keep: further columns, by name or number, that rows shall hold under that name."""
     return open_rows(
         file,
-        (*bundle.task.wanted_inputs(), *(Input(name, names=(name,), needed_to_train=False) for name in keep)),
+        (*outline.task.wanted_inputs(), *(Input(name, names=(name,), needed_to_train=False) for name in keep)),
         columns={**(columns or {}), **{name: name for name in keep}},
-        preferred=bundle.columns,
-        texts=bundle.task.asked,
+        preferred=outline.columns,
+        texts=outline.task.asked,
         training=training,
         options=reading or ReadOptions(),
     )
@@ -234,6 +254,9 @@ def rows_for(
 def _say_what_may_spoil(
     task: Task[Any, Any], settings: Settings, train: Sequence[Any], dev: Sequence[Any] | None, listen: Listener
 ) -> None:
+    from bertsmith.checks import before_training
+    from bertsmith.training.events import Said
+
     files = [(str(settings.train), train)] + ([] if dev is None else [(str(settings.dev), dev)])
     for warning in before_training(task, files, held_out=dev is None and settings.dev_fraction > 0):
         listen(Said(warning, warning=True))

@@ -96,9 +96,9 @@ def grouped(in_order: Tensor, tokens: Tensor, *, batch_size: int, window: int) -
     import torch
 
     parts = []
-    for rows in in_order.split(batch_size * window):
+    for rows in torch.split(in_order, batch_size * window):
         by_length = rows[torch.argsort(tokens[rows], stable=True)]
-        batches = by_length.split(batch_size)
+        batches = torch.split(by_length, batch_size)
         whole = [batch for batch in batches if len(batch) == batch_size]
         place = {int(row): place for place, row in enumerate(rows)}
         whole.sort(key=lambda batch: place[int(batch[0])])

@@ -2,8 +2,10 @@
 
     config.json, model.safetensors, tokenizer files    as transformers writes them, and opens them
     bertsmith.json                                     the task, its labels, the limits, a manifest of the files
+    exported/                                          graphs for other runtimes, where 'export' made some (`exports`)
 
-A folder that transformers saved opens too: its config.json says which task it is of.
+A folder that transformers saved opens too: its config.json says which task it is of. torch is imported where weights
+are read or made: who answers with an exported graph needs the outline alone.
 """
 
 from __future__ import annotations
@@ -14,51 +16,70 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
 
 from bertsmith import __version__, tasks
 from bertsmith.checkpoint import encoder_tensors, load_encoder, load_tokenizer, read_json
 from bertsmith.errors import BundleError, CheckpointError, SettingsError, listed
-from bertsmith.families import Family, HeadForm, family_of
 from bertsmith.files import move_folder, sha256
-from bertsmith.nn.heads import Model
+from bertsmith.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
+    import torch
     from torch import Tensor
 
     from bertsmith.checkpoint import Pretrained
+    from bertsmith.families import Family, HeadForm
     from bertsmith.nn.encoder import Encoder
-    from bertsmith.nn.heads import Head
+    from bertsmith.nn.heads import Head, Model
     from bertsmith.tasks import Task
-    from bertsmith.tokenizer import Tokenizer
 
 FORMAT = 1
 MANIFEST = "bertsmith.json"
+WEIGHTS = "model.safetensors"
 
 # Keys of config.json that once said what "id2label" and "dtype" say; left in, they would contradict them.
 _OLDER_KEYS = ("num_labels", "_num_labels", "torch_dtype")
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """A model with all that it needs to answer. columns: where its inputs stood in the training file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """A bundle but for its weights: what makes sequences of questions, and answers of a model's outputs.
 
-    training: how it came to be (settings, scores, encoder), as JSON values. kept: tensors of the encoder's checkpoint
-    that this task does not use, and those who train on from it may.
+    columns: where the inputs stood in the training file. training: how the model came to be (settings, scores,
+    encoder), as JSON values.
     """
 
     task: Task[Any, Any]
-    model: Model
     tokenizer: Tokenizer
-    family: Family
     max_length: int
-    raw_config: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path, manifest: Mapping[str, Any]) -> Outline:
+        """Of a bundle whose manifest `read_manifest` has read; reads no weights, and imports no torch."""
+        return Outline(
+            task=_task_of_manifest(folder, manifest),
+            tokenizer=Tokenizer.from_folder(folder),
+            max_length=manifest["max_length"],
+            columns=manifest["columns"],
+            training=manifest["training"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle(Outline):
+    """A model with all that it needs to answer.
+
+    kept: tensors of the encoder's checkpoint that this task does not use, and those who train on from it may.
+    """
+
+    model: Model
+    family: Family
+    raw_config: Mapping[str, Any] = field(default_factory=dict)
     kept: Mapping[str, Tensor] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
@@ -66,6 +87,8 @@ class Bundle:
 
         `save` writes a folder whole or not at all; this is its part that a training run uses, too.
         """
+        from safetensors.torch import save_file
+
         form = self.family.form(self.task.head_kind)
         head = {
             f"{form.names[module]}.{kind}": tensor
@@ -74,7 +97,7 @@ class Bundle:
         }
         save_file(
             {**self.kept, **encoder_tensors(self.model.encoder, self.family), **head},
-            folder / "model.safetensors",
+            folder / WEIGHTS,
             metadata={"format": "pt"},
         )
         config = {
@@ -86,9 +109,9 @@ class Bundle:
             # the matrix is not stored twice, whatever was said of the head that the encoder had before
             **({"tie_word_embeddings": True} if form.tied else {}),
         }
-        (folder / "config.json").write_text(_json(config), encoding="utf-8")
+        (folder / "config.json").write_text(json_text(config), encoding="utf-8")
         # safetensors lets only the owner read its file; who may read the others may read this one
-        (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
+        (folder / WEIGHTS).chmod((folder / "config.json").stat().st_mode)
         self.tokenizer.save(folder)
         files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name in _PARTS]
         manifest = {
@@ -99,9 +122,9 @@ class Bundle:
             "max_length": self.max_length,
             "columns": dict(self.columns),
             "training": dict(self.training),
-            "files": {path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files},
+            "files": {path.name: described(path) for path in files},
         }
-        (folder / MANIFEST).write_text(_json(manifest), encoding="utf-8")
+        (folder / MANIFEST).write_text(json_text(manifest), encoding="utf-8")
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the bundle as a new folder, whole or not at all.
@@ -128,12 +151,14 @@ class Bundle:
 
         Raises BundleError or CheckpointError, naming the file, if anything is missing, damaged or of an unknown form.
         """
+        import torch
+
+        from bertsmith.families import family_of
+        from bertsmith.nn.heads import Model
+
         folder = Path(folder)
-        if not folder.is_dir():
-            partial = folder.with_name(f"{folder.name}.partial")
-            hint = f"; a run that has not ended is in {partial}: go on with --resume" if partial.is_dir() else ""
-            raise BundleError(f"{folder}: no such folder; a bundle is a folder that 'train' wrote{hint}")
-        manifest = _read_manifest(folder) if (folder / MANIFEST).exists() else {}
+        check_is_folder(folder)
+        manifest = read_manifest(folder) if (folder / MANIFEST).exists() else {}
         raw = read_json(folder / "config.json")
         family = family_of(raw, source=str(folder / "config.json"))
         task = _task_of(folder, manifest, raw)
@@ -160,7 +185,7 @@ class Bundle:
 
 
 _PARTS = (
-    "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "vocab.txt", "vocab.json", "merges.txt",
 )  # fmt: skip
 
@@ -172,6 +197,10 @@ def new_model(
 
     The head's weights come from `generator`, except for modules that pretraining made (BERT's pooler).
     """
+    import torch
+
+    from bertsmith.nn.heads import Model
+
     form = pretrained.family.form(task.head_kind)
     config = pretrained.config
     _check_tied(pretrained.source.folder, form, pretrained.head_tensors, pretrained.encoder)
@@ -199,6 +228,8 @@ def kept_tensors(form: HeadForm, beside: Mapping[str, Tensor]) -> dict[str, Tens
 
 def _check_tied(folder: Path, form: HeadForm, beside: Mapping[str, Tensor], encoder: Encoder) -> None:
     """Raises CheckpointError for a checkpoint whose output matrix is one of its own, not the word embeddings."""
+    import torch
+
     if form.tied and form.tied in beside and not torch.equal(beside[form.tied], encoder.embeddings.word.weight):
         raise CheckpointError(
             f"{folder}: {form.tied!r} differs from the word embeddings; only heads that share them are supported"
@@ -259,7 +290,20 @@ _MANIFEST_KEYS = (
 )
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def check_is_folder(folder: Path) -> None:
+    """Raises BundleError if there is no such folder."""
+    if folder.is_dir():
+        return
+    partial = folder.with_name(f"{folder.name}.partial")
+    hint = f"; a run that has not ended is in {partial}: go on with --resume" if partial.is_dir() else ""
+    raise BundleError(f"{folder}: no such folder; a bundle is a folder that 'train' wrote{hint}")
+
+
+def read_manifest(folder: Path, *, unread: Container[str] | None = ()) -> dict[str, Any]:
+    """bertsmith.json of a folder, every file that it names checked but for those that are `unread`, all with None.
+
+    Raises BundleError for a file that is missing, cut short or changed.
+    """
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise BundleError(
@@ -269,35 +313,51 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         if not isinstance(manifest.get(key), kind):
             raise BundleError(f"{folder / MANIFEST}: {key!r} must be {wanted}, got {manifest.get(key)!r}")
     files = manifest["files"]
-    if "model.safetensors" not in files:
-        raise BundleError(f"{folder / MANIFEST}: 'files' must name model.safetensors, got {listed(files)}")
+    if WEIGHTS not in files:
+        raise BundleError(f"{folder / MANIFEST}: 'files' must name {WEIGHTS}, got {listed(files)}")
     for name, expected in files.items():
-        if not isinstance(expected, dict) or not {"bytes", "sha256"} <= set(expected):
-            raise BundleError(
-                f"{folder / MANIFEST}: 'files' must give the bytes and sha256 of {name!r}, got {expected!r}"
-            )
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path}: missing, although {MANIFEST} names it")
-        if path.stat().st_size != expected["bytes"]:
-            raise BundleError(
-                f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {expected['bytes']}: cut short or changed"
-            )
-        if sha256(path) != expected["sha256"]:
-            raise BundleError(f"{path}: sha256 differs from {MANIFEST}: the file was changed after it was saved")
+        check_file(folder, name, expected, unread=unread is None or name in unread)
     return manifest
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What bertsmith.json says of a file."""
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def check_file(folder: Path, name: str, expected: Any, *, unread: bool = False) -> None:
+    """Raises BundleError for a file that is not as bertsmith.json says. unread: look at what that says alone."""
+    if not isinstance(expected, dict) or not {"bytes", "sha256"} <= set(expected):
+        raise BundleError(f"{folder / MANIFEST}: 'files' must give the bytes and sha256 of {name!r}, got {expected!r}")
+    if unread:
+        return
+    path = folder / name
+    if not path.is_file():
+        raise BundleError(f"{path}: missing, although {MANIFEST} names it")
+    if path.stat().st_size != expected["bytes"]:
+        raise BundleError(
+            f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {expected['bytes']}: cut short or changed"
+        )
+    if sha256(path) != expected["sha256"]:
+        raise BundleError(f"{path}: sha256 differs from {MANIFEST}: the file was changed after it was saved")
+
+
+def _task_of_manifest(folder: Path, manifest: Mapping[str, Any]) -> Task[Any, Any]:
+    try:
+        return tasks.task_class(manifest["task"]).model_validate_json(json.dumps(manifest["options"]))
+    except (KeyError, SettingsError) as error:
+        raise BundleError(f"{folder / MANIFEST}: the task cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{folder / MANIFEST}: option {name!r} cannot be read: {first['msg']}") from error
 
 
 def _task_of(folder: Path, manifest: Mapping[str, Any], raw: Mapping[str, Any]) -> Task[Any, Any]:
     if manifest:
-        try:
-            return tasks.task_class(manifest["task"]).model_validate_json(json.dumps(manifest["options"]))
-        except (KeyError, SettingsError) as error:
-            raise BundleError(f"{folder / MANIFEST}: the task cannot be read: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            raise BundleError(f"{folder / MANIFEST}: option {name!r} cannot be read: {first['msg']}") from error
+        return _task_of_manifest(folder, manifest)
+    from bertsmith.families import family_of
+
     architectures = raw["architectures"] if isinstance(raw.get("architectures"), list) else []
     for name in tasks.names():
         kind = tasks.task_class(name)
@@ -316,5 +376,6 @@ def _task_of(folder: Path, manifest: Mapping[str, Any], raw: Mapping[str, Any]) 
     )
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """As the JSON files of a bundle are written."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

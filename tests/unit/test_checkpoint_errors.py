@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer as RawTokenizer
@@ -624,7 +625,7 @@ def test_failing_save_leaves_the_old_bundle(
     bundle.save(tmp_path / "runs" / "old")
     before = contents(tmp_path / "runs")
     where, name = {
-        "weights": (bertsmith.bundle, "save_file"),
+        "weights": (safetensors.torch, "save_file"),
         "tokenizer": (type(bundle.tokenizer), "save"),
         "manifest": (bertsmith.bundle, "sha256"),
         "move": (bertsmith.bundle, "move_folder"),

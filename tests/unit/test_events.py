@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def began(first_step: int = 0) -> Began:
-    return Began(4, first_step, 1.0, 30, 200, 1000, "cpu", 1)
+    return Began(4, first_step, 1.0, 30, 200, 1000, "cpu", "fp32", 1)
 
 
 def stepped(step: int) -> Stepped:

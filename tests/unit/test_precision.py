@@ -92,7 +92,7 @@ def test_masks_keep_the_share_and_the_mean(dtype: torch.dtype, share: float) -> 
         mask, grow = kept((3, count // 3), share, like=torch.ones((), dtype=dtype))
         again, _ = kept((3, count // 3), share, like=torch.ones((), dtype=dtype))
     assert mask.dtype is dtype
-    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert set(mask.double().flatten().tolist()) == {0.0, 1.0}
     assert not torch.equal(mask, again)
     # three standard deviations of a binomial share
     deviation = math.sqrt(share * (1 - share) / count)
@@ -122,3 +122,16 @@ def test_dropout_is_a_function_of_the_seed_and_adds_in_one_pass() -> None:
     drop.eval()
     assert torch.equal(drop(x), x)
     assert torch.equal(drop.add(residual, x), residual + x)
+
+
+def test_copies_of_weights_are_those_of_the_weights_and_end_with_training() -> None:
+    linear = Linear(8, 8).eval()
+    x = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.no_grad():
+        plain = linear(x)
+        linear.prepare(torch.bfloat16)
+        assert torch.equal(linear(x), plain)
+        linear.weight.mul_(2.0)
+        assert torch.equal(linear(x), plain)  # a copy
+        linear.train()
+        assert not torch.equal(linear(x), plain)

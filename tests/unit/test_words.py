@@ -61,7 +61,7 @@ def test_some_words_learn_as_all_do(monkeypatch: pytest.MonkeyPatch, values: dic
     assert few < 0.6 * many
     expected = every.state_dict()
     for name, value in some.state_dict().items():
-        assert_close(value, expected[name], rtol=1e-6, atol=1e-7, msg=lambda text, name=name: f"{name}: {text}")
+        assert_close(value, expected[name], rtol=1e-6, atol=1e-7, msg=f"{name} differs")
     counts = [event.parameters for events in (of_some, of_all) for event in events if isinstance(event, Began)]
     assert counts[0] == counts[1] == sum(parameter.numel() for parameter in every.parameters())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from typing import NoReturn
 
 from bertsmith import __version__
@@ -20,6 +21,7 @@ COMMANDS = {
     "train": "train a task on your file",
     "evaluate": "score a trained model on a file with labels",
     "predict": "answer for a text, two texts, a file or stdin",
+    "export": "write a trained model for onnxruntime or OpenVINO",
     "adapt": "train an encoder on with the words of your domain",
     "pretrain": "train an encoder from nothing",
     "fill": "words for the blanks of a text, with their probabilities",
@@ -61,7 +63,13 @@ NO_COLOR=1 turns colours off; progress goes to stderr, results go to stdout.
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit code."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if threading.active_count() > 1:
+        # one that reads ahead may wait for a pipe, and at its own exit Python would abort over the lock that it holds
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         codes.append(0 if report.passed(strict=strict) else 2)
 
     name = next((argument for argument in arguments if argument in tasks.names()), None)
-    parse(with_flags(check, _flags(name)), "check", arguments, elsewhere=flags_of_others(name))
+    parse(with_flags(check, _flags(name)), "check", arguments, elsewhere=lambda: flags_of_others(name))
     return codes[0] if codes else 0
 
 

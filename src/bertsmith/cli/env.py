@@ -17,7 +17,7 @@ from bertsmith.errors import BertsmithError
 
 PACKAGES = (
     "torch", "tokenizers", "safetensors", "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic", "cyclopts", "rich",
-    "huggingface_hub", "tensorboard", "transformers",
+    "huggingface_hub", "tensorboard", "onnxruntime", "openvino", "nncf", "transformers",
 )  # fmt: skip
 
 

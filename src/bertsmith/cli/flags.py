@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 
 def parse(
-    function: Callable[..., None], name: str, arguments: Sequence[str], *, elsewhere: Mapping[str, str] | None = None
+    function: Callable[..., None],
+    name: str,
+    arguments: Sequence[str],
+    *,
+    elsewhere: Callable[[], Mapping[str, str]] | None = None,
 ) -> None:
     """Call `function` with the arguments of a command line.
 
-    elsewhere: names of flags that it does not take and other tasks do, with what to say of each.
+    elsewhere: gives names of flags that it does not take and other tasks do, with what to say of each.
     Raises SettingsError for arguments that it does not take, with the nearest flag.
     """
     app = cyclopts.App(
@@ -48,7 +52,7 @@ def parse(
         app(arguments, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         raise SettingsError(
-            f"{_what_is_wrong(error, name, elsewhere or {})} (bertsmith {name} --help lists the flags)"
+            f"{_what_is_wrong(error, name, elsewhere() if elsewhere else {})} (bertsmith {name} --help lists the flags)"
         ) from None
 
 

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from bertsmith import api
 from bertsmith.cli import show
+from bertsmith.cli.answering import BACKEND_HELP, say_what_answers
 from bertsmith.cli.flags import parse, whole_number, with_flags
 from bertsmith.cli.reading import columns_of, flags_of_others, options_of, reading_flags, reading_of, task_of_model
 from bertsmith.cli.writing import writer
@@ -22,9 +23,10 @@ from bertsmith.data.lines import Lines
 from bertsmith.errors import InputError, SettingsError
 from bertsmith.files import replacing
 from bertsmith.infer import LOOK_AHEAD
+from bertsmith.infer.backends import BackendName
+from bertsmith.infer.backends.openvino import without_converter
 from bertsmith.records import Place, Row
 from bertsmith.tasks import Task
-from bertsmith.training.events import Listener, Predicted, Said
 
 # So many of the texts on a pipe are looked at for whether they are texts.
 _LOOK_AT = 12
@@ -36,7 +38,7 @@ def run(arguments: list[str]) -> None:
     command = with_flags(predict, reading_flags(task, labels=False))
     if task is None:
         command.__doc__ = f"{command.__doc__}\n\nbertsmith predict MODEL --help lists the options of that model alone."
-    parse(command, "predict", arguments, elsewhere=flags_of_others(task, labels=False, at_use=True))
+    parse(command, "predict", arguments, elsewhere=lambda: flags_of_others(task, labels=False, at_use=True))
 
 
 def predict(
@@ -58,6 +60,10 @@ def predict(
     ] = LOOK_AHEAD,
     keep: Annotated[str | None, Parameter(help="further columns to write, too: id,url")] = None,
     device: Annotated[str, Parameter(help="auto, cpu, cuda …")] = "auto",
+    backend: Annotated[BackendName, Parameter(help=BACKEND_HELP, show_choices=False)] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], Parameter(help="of torch's products; auto, bf16 where the processor has it")
+    ] = "auto",
     quiet: Annotated[bool, Parameter(help="no progress", negative=(), show_default=False)] = False,
     **flags: Any,
 ) -> None:
@@ -78,28 +84,31 @@ def predict(
         raise SettingsError(f"--{about_files[0].replace('_', '-')} is about files, and a text was given")
     if out is not None and source is not None and out.exists() and Path(source).exists() and out.samefile(source):
         raise SettingsError(f"--out {out}: this is the file to answer for; give another")
-    predictor = api.load(model, device=device, options=options_of(flags))
-    _check_kept(kept, [each.name for each in predictor.bundle.task.inputs])
+    with without_converter():
+        predictor = api.load(model, device=device, backend=backend, precision=precision, options=options_of(flags))
+    task = predictor.outline.task
+    _check_kept(kept, [each.name for each in task.inputs])
     with show.Watch(quiet=quiet) as watch:
+        say_what_answers(predictor, watch)
         if source is None:
             assert text_or_file is not None, "what is no file is a text"
             if second is not None:
-                _check_takes_two(predictor.bundle.task)
+                _check_takes_two(task)
             asked = text_or_file if second is None else (text_or_file, second)
-            rows: Iterable[Row] = [predictor.bundle.task.ask(asked, Place("the text given"))]
+            rows: Iterable[Row] = [task.ask(asked, Place("the text given"))]
         else:
             opened = api.rows_for(
-                predictor.bundle,
+                predictor.outline,
                 source,
                 columns=columns_of(flags),
                 reading=reading_of(flags),
                 training=False,
                 keep=kept,
             )
-            watch.listen(Said(opened.describe()))
+            watch.say(opened.describe())
             lines = isinstance(opened.table, Lines) and reading_of(flags).format == "auto"
-            per_word = any(each.per_word for each in predictor.bundle.task.inputs)
-            rows = _warned_of_columns(opened, watch.listen) if lines and per_word else opened
+            per_word = any(each.per_word for each in task.inputs)
+            rows = _warned_of_columns(opened, watch) if lines and per_word else opened
         with _opened(out) as stream, writer(stream, to, out) as write:
             began = time.monotonic()
             for number, answer in enumerate(predictor.stream(rows, look_ahead=look_ahead), start=1):
@@ -110,10 +119,10 @@ def predict(
                 if number % look_ahead == 0:
                     stream.flush()  # whoever reads on gets whole windows at once
                 if number % 256 == 0 and (out is not None or not sys.stdout.isatty()):
-                    watch.listen(Predicted(number, None, time.monotonic() - began))
+                    watch.answered(number, None, time.monotonic() - began)
 
 
-def _warned_of_columns(rows: Rows, listen: Listener) -> Iterator[Row]:
+def _warned_of_columns(rows: Rows, watch: show.Watch) -> Iterator[Row]:
     """The rows as they come, with a warning if the texts that come first look like words and tags parted by blanks.
 
     Nothing is read ahead for it: whoever writes to a pipe may wait for an answer before the next text.
@@ -122,12 +131,10 @@ def _warned_of_columns(rows: Rows, listen: Listener) -> Iterator[Row]:
 
     def look() -> None:
         if look_tagged(texts):
-            listen(
-                Said(
-                    f"{rows.name}: the lines look like words with their tags, parted by blanks, and each is read as a "
-                    "text; for sentences of words give --format conll, for texts --format lines",
-                    warning=True,
-                )
+            watch.say(
+                f"{rows.name}: the lines look like words with their tags, parted by blanks, and each is read as a "
+                "text; for sentences of words give --format conll, for texts --format lines",
+                warning=True,
             )
 
     for row in rows:

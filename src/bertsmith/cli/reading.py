@@ -42,13 +42,13 @@ def task_of_model(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def reading_flags(task: str | None, *, labels: bool) -> list[inspect.Parameter]:
+def reading_flags(task: str | None, *, labels: bool, options: bool = True) -> list[inspect.Parameter]:
     """The inputs' columns, those of labels if they are read, and the options that a trained model's task may change, by
-    the tasks that have them; the file's format. task: that of the model, None if it is not known.
+    the tasks that have them, if `options`; the file's format. task: that of the model, None if it is not known.
     """
     names = tasks.names() if task is None else [task]
-    inputs, options = _inputs(names, labels=labels), _options(names, at_use=True)
-    having = {*map(tuple, inputs.values()), *map(tuple, options.values())}
+    inputs, changes = _inputs(names, labels=labels), _options(names, at_use=True) if options else {}
+    having = {*map(tuple, inputs.values()), *map(tuple, changes.values())}
     in_order = sorted(having, key=lambda each: (-len(each), each))  # first what most tasks have
     panels = {each: Group(f"Options of {_models(each)}", sort_key=place) for place, each in enumerate(in_order)}
     flags = []
@@ -56,7 +56,7 @@ def reading_flags(task: str | None, *, labels: bool) -> list[inspect.Parameter]:
         helps = {each.help for each in by_task.values()}
         what = helps.pop() if len(helps) == 1 else f"the column of the {name}"  # it means another thing to each task
         flags.append(flag(name, str, f"{what}; left out, as in training, or guessed", group=panels[tuple(by_task)]))
-    for name, fields in options.items():
+    for name, fields in changes.items():
         first = next(iter(fields.values()))
         flags += of_settings({name: first}, group=panels[tuple(fields)], left_out="as in training")
     settings = {name: Settings.model_fields[name] for name in _OPTIONS}
@@ -81,12 +81,16 @@ def flags_of_others(task: str | None, *, labels: bool = True, at_use: bool = Fal
 
 def options_of(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the task that these flags change."""
+    if not flags:
+        return {}  # looking the options up imports every task
     known = _options(tasks.names(), at_use=True)
     return {name: value for name, value in flags.items() if name in known}
 
 
 def columns_of(flags: Mapping[str, Any]) -> dict[str, str]:
     """The columns that these flags name."""
+    if not flags:
+        return {}
     known = _inputs(tasks.names(), labels=True)
     return {name: value for name, value in flags.items() if name in known}
 

@@ -1,26 +1,29 @@
-"""What people see: progress while training, tables of scores. Progress goes to stderr, results to stdout."""
+"""What people see: progress while training, tables of scores. Progress goes to stderr, results to stdout.
+
+The events of a run come with torch, so they are imported only where there are some: who answers with an exported model
+says what there is to say with `Watch.say` and `Watch.answered`. rich, too, is imported only for terminals and tables.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.markup import escape as escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-
-from bertsmith.training.events import Began, Ended, Event, Listener, Predicted, Said, Saved, Scored, Stepped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
+    from rich.console import Console
+    from rich.progress import Progress
+
     from bertsmith.evaluation import Evaluation
     from bertsmith.records import Score
+    from bertsmith.training.events import Began, Event, Listener, Stepped
 
 # More labels than this make no readable table; --json has them all.
 MOST_LABELS = 25
@@ -36,7 +39,16 @@ def stdout() -> Console:
     return _console(stderr=False)
 
 
+def escape(text: str) -> str:
+    """A text that is shown as it is, whatever brackets it holds."""
+    from rich import markup
+
+    return markup.escape(text)
+
+
 def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
     console = Console(stderr=stderr, highlight=False)
     console.soft_wrap = not console.is_terminal  # a terminal breaks lines between words, a file not at all
     return console
@@ -67,7 +79,6 @@ class Watch:
     """Shows a run's events on stderr: a bar with loss, speed and time left on a terminal, plain lines when piped."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = stderr()
         self._quiet = quiet
         self._training = False
         self._bar: Progress | None = None
@@ -76,6 +87,10 @@ class Watch:
         self._said_at = time.monotonic()
         self._tokens = 0
         self._started = time.monotonic()
+
+    @cached_property
+    def _console(self) -> Console:
+        return stderr()
 
     @property
     def listen(self) -> Listener:
@@ -86,10 +101,27 @@ class Watch:
         """Whether steps are being taken."""
         return self._training
 
+    def say(self, text: str, *, warning: bool = False) -> None:
+        """Show a remark; quiet is no progress, but nothing is cut in silence."""
+        if self._quiet and not warning:
+            return
+        if self._bar is None and not sys.stderr.isatty() and not os.environ.get("FORCE_COLOR"):
+            sys.stderr.write(f"warning: {text}\n" if warning else f"{text}\n")
+        else:
+            self._line(f"[yellow]warning:[/] {escape(text)}" if warning else escape(text))
+
+    def answered(self, rows: int, of: int | None, seconds: float) -> None:
+        """Show that so many of the rows have been answered, in so many seconds."""
+        if not self._quiet:
+            self._answered(rows, of, seconds)
+
     def _notice(self, event: Event) -> None:
+        from bertsmith.training.events import Began, Ended, Said
+
         self._training = isinstance(event, Began) or (self._training and not isinstance(event, Ended))
-        # quiet is no progress, but nothing is cut in silence
-        if not self._quiet or (isinstance(event, Said) and event.warning):
+        if isinstance(event, Said):
+            self.say(event.text, warning=event.warning)
+        elif not self._quiet:
             self._show(event)
 
     def __enter__(self) -> Watch:
@@ -106,9 +138,9 @@ class Watch:
             self._bar = None
 
     def _show(self, event: Event) -> None:
+        from bertsmith.training.events import Began, Ended, Predicted, Saved, Scored, Stepped
+
         match event:
-            case Said(text=text, warning=warning):
-                self._line(f"[yellow]warning:[/] {escape(text)}" if warning else escape(text))
             case Began():
                 self._begin(event)
             case Stepped():
@@ -117,8 +149,8 @@ class Watch:
                 scores = "  ".join(f"{escape(name)} {number(value)}" for name, value in event.scores.items())
                 best = "  [green]best so far[/]" if event.best else ""
                 self._line(f"step {event.step:,}  epoch {event.epoch:.2f}  dev: {scores}{best}")
-            case Predicted():
-                self._predicted(event)
+            case Predicted(rows=rows, of=of, seconds=seconds):
+                self._answered(rows, of, seconds)
             case Saved(step=step):
                 self._line(f"[dim]step {step:,}: state saved, to resume from[/]")
             case Ended(step=step, reason=reason, best_step=best_step):
@@ -135,6 +167,7 @@ class Watch:
             f"training: {_counted(event.rows, 'row')}, {event.epochs:.3g} epochs, {event.steps:,} steps; "
             f"{event.parameters / 1e6:.1f} M parameters on {event.device}"
             + (f" with {_counted(event.threads, 'thread')}" if event.device == "cpu" else "")
+            + f", products in {event.precision}"
             + (f"; resumed after step {event.first_step:,}" if event.first_step else "")
         )
         if self._console.is_terminal:
@@ -158,19 +191,19 @@ class Watch:
             left = elapsed / max(1, event.step - self._began.first_step) * (self._began.steps - event.step)
             self._line(f"step {event.step:,} of {self._began.steps:,}  {numbers}  {_duration(left)} left")
 
-    def _predicted(self, event: Predicted) -> None:
-        speed = f"{event.rows / max(event.seconds, 1e-9):,.0f} rows/s"
+    def _answered(self, rows: int, of: int | None, seconds: float) -> None:
+        speed = f"{rows / max(seconds, 1e-9):,.0f} rows/s"
         if not self._console.is_terminal:
             if time.monotonic() - self._said_at > 30:
                 self._said_at = time.monotonic()
-                self._line(f"{event.rows:,} rows answered{f' of {event.of:,}' if event.of else ''}  {speed}")
+                self._line(f"{rows:,} rows answered{f' of {of:,}' if of else ''}  {speed}")
             return
         if self._bar is None:
             self._bar = _bar(self._console)
-            self._bar.add_task("predicting", total=event.of, numbers="")
+            self._bar.add_task("predicting", total=of, numbers="")
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=event.rows, numbers=speed)
-        if event.rows == event.of:
+        self._bar.update(self._bar.task_ids[0], completed=rows, numbers=speed)
+        if rows == of:
             self._close()
 
     def _line(self, text: str) -> None:
@@ -179,6 +212,15 @@ class Watch:
 
 def _bar(console: Console) -> Progress:
     """A bar that is gone when it ends; on a narrow terminal the numbers alone, which tell more."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = [MofNCompleteColumn(), TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True)]
     if console.width >= 100:
         columns = [
@@ -194,6 +236,8 @@ def _bar(console: Console) -> Progress:
 
 def show_evaluation(console: Console, evaluation: Evaluation, *, title: str) -> None:
     """The scores with their intervals beside the baseline, and a table by label where there are not too many."""
+    from rich.table import Table
+
     scores = evaluation.scores
     table = Table(title=f"{escape(title)}: {_counted(scores.rows, 'row')}", title_justify="left")
     table.add_column("score")

@@ -32,7 +32,7 @@ PANELS = ("Data", "Columns", "Run", "Training")
 def run(arguments: list[str]) -> None:
     """Train the task that the first argument, or the settings file, names."""
     task = _task_named(arguments)
-    parse(_command_for(task), "train", arguments, elsewhere=flags_of_others(task))
+    parse(_command_for(task), "train", arguments, elsewhere=lambda: flags_of_others(task))
 
 
 def _task_named(arguments: list[str]) -> str | None:

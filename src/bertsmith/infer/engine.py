@@ -1,7 +1,8 @@
-"""From examples to predictions with a model in memory; training's dev scores come from here, too."""
+"""torch's part of prediction: a model in memory computes the outputs. Training's dev scores come from here, too."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 
 from bertsmith.batching import by_budget, collate, within
 from bertsmith.errors import SettingsError
+from bertsmith.infer.answering import answered
 from bertsmith.nn.layout import Reads
+from bertsmith.nn.precision import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,25 +38,8 @@ BATCH_OUTPUTS_ELSEWHERE = 2**28
 def predict_encoded(
     task: Task[Any, Any], model: Model, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]]
 ) -> list[Any]:
-    """The predictions for examples, one each, in their order, from their sequences (`owner` counts in `examples`).
-
-    An example is decoded as soon as all its sequences are computed, and only its prediction is kept.
-    """
-    owners = [(row, number) for row, sequences in enumerate(encoded) for number in range(len(sequences))]
-    waiting: dict[int, dict[int, Output]] = {}
-    predictions: list[Any] = [None] * len(examples)
-    done = 0
-    for index, output in _outputs(model, [sequence for sequences in encoded for sequence in sequences], examples):
-        row, number = owners[index]
-        found = waiting.setdefault(row, {})
-        found[number] = output
-        if len(found) == len(encoded[row]):
-            del waiting[row]
-            outputs = [found[number] for number in range(len(found))]
-            predictions[row] = task.decode(examples[row], encoded[row], outputs)
-            done += 1
-    assert done == len(examples), "every example has its sequences, and every sequence its output"
-    return predictions
+    """`answered` by a model in memory."""
+    return answered(task, TorchBackend(model), examples, encoded)
 
 
 def predict_calibrated(
@@ -75,6 +61,22 @@ def _outputs(model: Model, sequences: Sequence[Encoded], examples: Sequence[Any]
     """The position and the outputs of every sequence, the longest first."""
     for group, batch, output in batches(model, sequences, examples):
         yield from zip(group, _by_sequence(model, batch, output), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TorchBackend:
+    """A model in memory, on packed tokens, where its weights are."""
+
+    model: Model
+
+    @property
+    def description(self) -> str:
+        return f"torch ({self.model.device.type}, {name_of(self.model.encoder.products)})"
+
+    def outputs(self, sequences: Sequence[Encoded]) -> Iterator[tuple[int, Output]]:
+        # a batch names the examples that its sequences are of, and here nobody asks for them
+        owners = range(1 + max((sequence.owner for sequence in sequences), default=0))
+        return _outputs(self.model, sequences, owners)
 
 
 def batches(

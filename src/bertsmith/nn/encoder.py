@@ -118,6 +118,13 @@ class Encoder(nn.Module):
         embedded_TD: Tensor = self.embeddings(id_T, segment_T, layout)
         return embedded_TD if self.products is None else embedded_TD.to(self.products)
 
+    def answer_in(self, products: torch.dtype) -> None:
+        """Compute in this type from now on, with copies of the weights in it until training begins."""
+        self.products = products
+        for part in self.modules():
+            if isinstance(part, Linear):
+                part.prepare(products)
+
     def set_dropout(self, share: float) -> None:
         """Drop this share of hidden values and of attention probabilities in training."""
         for part in self.modules():

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertsmith.nn.dropout import Dropout
-from bertsmith.nn.layers import ACTIVATIONS, linear
+from bertsmith.nn.layers import ACTIVATIONS
 from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ class MaskedWordHead(Head):
         (words,) = self._words
         transformed_CE = self.norm(self.activation(self.dense(hidden_CD.to(self.dense.weight.dtype))))
         # the one large product of any head, so it is computed as the encoder's are
-        logits_CV = linear(transformed_CE.to(hidden_CD.dtype), words.weight, self.output.bias)
+        weight, bias = words.weight.to(hidden_CD.dtype), self.output.bias.to(hidden_CD.dtype)
+        logits_CV = F.linear(transformed_CE.to(hidden_CD.dtype), weight, bias)
         return logits_CV.to(words.weight.dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from bertsmith.nn.layout import Reads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import torch
 
     from bertsmith.nn.layout import Layout
 
@@ -33,16 +35,30 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``x weightᵀ + bias``, computed and given in the type of `x`, whatever type the weights are kept in."""
-    return F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
-
-
 class Linear(nn.Linear):
     """A linear layer that computes in the type of what it is given."""
 
+    _copies: tuple[Tensor, Tensor] | None = None
+
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        return F.linear(x, *self.in_type(x.dtype))
+
+    def in_type(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Weight and bias in a type."""
+        if self._copies is not None and self._copies[0].dtype == dtype:
+            return self._copies
+        return self.weight.to(dtype), self.bias.to(dtype)
+
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Keep copies in a type, so that small batches need not wait for them; training lets go of them."""
+        self._copies = (
+            None if dtype == self.weight.dtype else (self.weight.detach().to(dtype), self.bias.detach().to(dtype))
+        )
+
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self._copies = None
+        return super().train(mode)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -74,9 +90,9 @@ class SelfAttention(nn.Module):
         read_RD: their rows of `hidden_TD`.
         """
         width = hidden_TD.shape[1]
-        weight, bias = self.query_key_value.weight, self.query_key_value.bias
-        query_RD = linear(read_RD, weight[:width], bias[:width])
-        key_value_T2D = linear(hidden_TD, weight[width:], bias[width:])
+        weight, bias = self.query_key_value.in_type(hidden_TD.dtype)
+        query_RD = F.linear(read_RD, weight[:width], bias[:width])
+        key_value_T2D = F.linear(hidden_TD, weight[width:], bias[width:])
         dropout = self.dropout if self.training else 0.0
         attended_RD = attend_from(query_RD, key_value_T2D, layout, reads=reads, heads=self.heads, dropout=dropout)
         return self.output(attended_RD)  # type: ignore[no-any-return]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 import numpy as np
 
 from bertsmith.errors import DataError
-from bertsmith.nn.encoder import initialize
 from bertsmith.tasks import Chosen, ExampleT, Task, learned, option
 from bertsmith.tasks._masks import Masks, RandomWords, piece_counts
 
@@ -78,7 +77,6 @@ class Recovered:
 class MaskingTask(Task[ExampleT, Filled | Recovered], Generic[ExampleT]):
     """A task that hides words of a text and finds them again."""
 
-    head_class: ClassVar[type[MaskedWordHead]]
     scores: ClassVar[tuple[str, ...]] = ("mean_probability", "loss", "perplexity", "masked_accuracy")
 
     below_baseline = "it has not yet learned more than how often each piece comes"
@@ -141,8 +139,13 @@ class MaskingTask(Task[ExampleT, Filled | Recovered], Generic[ExampleT]):
         masks = self.masks(tokenizer, counts_V=None)
         return [[masks.fixed(each) for each in sequences] for sequences in encoded]
 
+    @classmethod
+    def head_class(cls) -> type[MaskedWordHead]:
+        """The class of its heads."""
+        raise NotImplementedError
+
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> MaskedWordHead:
-        return self.head_class(
+        return self.head_class()(
             width=config.width,
             embedding_width=config.embedding_width,
             vocabulary=config.vocabulary,
@@ -151,6 +154,8 @@ class MaskingTask(Task[ExampleT, Filled | Recovered], Generic[ExampleT]):
         )
 
     def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
+        from bertsmith.nn.encoder import initialize
+
         initialize(head, deviation=deviation, generator=generator)
 
     def spelled(self, prediction: Filled | Recovered, example: ExampleT, tokenizer: Tokenizer) -> Filled | Recovered:

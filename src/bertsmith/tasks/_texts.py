@@ -6,12 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 import numpy as np
-import torch
 
 from bertsmith.data import text_of
 from bertsmith.errors import DataError
-from bertsmith.nn.encoder import initialize
-from bertsmith.nn.heads import SequenceHead
 from bertsmith.records import Input
 from bertsmith.tasks import PredictionT, Task, learned, option
 from bertsmith.tokenizer import Truncation
@@ -19,13 +16,14 @@ from bertsmith.tokenizer import Truncation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
     from bertsmith.batching import Batch
     from bertsmith.families import HeadForm
     from bertsmith.nn.encoder import EncoderConfig
-    from bertsmith.nn.heads import Head
+    from bertsmith.nn.heads import Head, SequenceHead
     from bertsmith.records import Encoded, Place, Row
     from bertsmith.tasks import Output
     from bertsmith.tokenizer import Tokenizer
@@ -128,6 +126,8 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
         return pairs
 
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> SequenceHead:
+        from bertsmith.nn.heads import SequenceHead
+
         return SequenceHead(
             width=config.width,
             outputs=self.outputs(),
@@ -137,11 +137,15 @@ class TextTask(Task[TextExample[TargetT], PredictionT], Generic[TargetT, Predict
         )
 
     def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
+        from bertsmith.nn.encoder import initialize
+
         initialize(head, deviation=deviation, generator=generator)
 
 
 def pooled_logits(head: Head, hidden_SD: Tensor, batch: Batch) -> Tensor:
     """The head's logits of every example, ``[rows, O]``: the mean over its windows where it has several."""
+    import torch
+
     logits_SO: Tensor = head(hidden_SD, batch.layout)["logits"].float()
     rows = len(batch.examples)
     if len(logits_SO) == rows:  # one sequence an example, and a batch names its examples in that order

@@ -11,28 +11,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from bertsmith import squad_scores as squad
 from bertsmith.batching import mixed_seed
 from bertsmith.data import text_of
 from bertsmith.errors import DataError
-from bertsmith.nn.encoder import initialize
-from bertsmith.nn.heads import TokenHead
 from bertsmith.records import Finding, Input
 from bertsmith.tasks import Chosen, Loss, Task, learned, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
     from bertsmith.batching import Batch
     from bertsmith.families import HeadForm
     from bertsmith.nn.encoder import EncoderConfig
-    from bertsmith.nn.heads import Head
+    from bertsmith.nn.heads import Head, TokenHead
     from bertsmith.records import Encoded, Place, Row
     from bertsmith.tasks import Output, Scorer
     from bertsmith.tokenizer import Tokenizer
@@ -305,13 +302,20 @@ class Answer(Task[QuestionExample, Answered]):
         return Chosen(chosen, remarks)
 
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> TokenHead:
+        from bertsmith.nn.heads import TokenHead
+
         return TokenHead(width=config.width, outputs=2, dropout=dropout)
 
     def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
+        from bertsmith.nn.encoder import initialize
+
         initialize(head, deviation=deviation, generator=generator)
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """The mean of the negative log-likelihoods of the true start and end, summed over windows."""
+        import torch
+        import torch.nn.functional as F
+
         logits_T2 = head(hidden, batch.layout)["logits"].float()
         longest = max(batch.layout.lengths)
         position_SL = np.arange(longest)[None]

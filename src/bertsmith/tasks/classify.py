@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from pydantic import field_validator
 
 from bertsmith import metrics
@@ -210,6 +208,9 @@ class Classify(TextTask[Labels, Classification]):
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """Cross-entropy, or binary cross-entropy of every label, weighted; the mean is over the weights."""
+        import torch
+        import torch.nn.functional as F
+
         logits_RC = pooled_logits(head, hidden, batch)
         number_of = {label: number for number, label in enumerate(self.labels)}
         if self.multi_label:
@@ -231,6 +232,8 @@ class Classify(TextTask[Labels, Classification]):
 
     def _weights(self) -> Tensor:
         """The weight of every class, ``[C]``; of every label's presence in multi-label classification."""
+        import torch
+
         if isinstance(self.class_weights, dict):
             return torch.tensor([self.class_weights.get(label, 1.0) for label in self.labels])
         if self.class_weights == "none":

@@ -8,10 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-import torch.nn.functional as F
-
 from bertsmith.data import text_of
-from bertsmith.nn.heads import MaskedWordHead
 from bertsmith.tasks import Chosen, Loss
 from bertsmith.tasks._masking import Filled, MaskingTask, Recovered, no_blank, recovered, with_blanks, with_masks_chosen
 from bertsmith.tasks._texts import TEXT
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bertsmith.batching import Batch
-    from bertsmith.nn.heads import Head
+    from bertsmith.nn.heads import Head, MaskedWordHead
     from bertsmith.records import Encoded, Place, Row
     from bertsmith.tasks import Output
     from bertsmith.tokenizer import Tokenizer
@@ -48,10 +45,15 @@ class Mlm(MaskingTask[Passage]):
     summary = "words hidden in a text, found from those around them"
     example = "bertsmith train mlm --train train.txt --dev dev.txt --out runs/words"
     head_kind = "masked"
-    head_class = MaskedWordHead
     sums_sequences = True
     inputs = (TEXT,)
     asked = ("text",)
+
+    @classmethod
+    def head_class(cls) -> type[MaskedWordHead]:
+        from bertsmith.nn.heads import MaskedWordHead
+
+        return MaskedWordHead
 
     def read(self, row: Row) -> Passage:
         return Passage(text_of(row, "text"), row.place)
@@ -69,6 +71,8 @@ class Mlm(MaskingTask[Passage]):
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """Cross-entropy at the masked pieces alone."""
+        import torch.nn.functional as F
+
         assert batch.truth_C is not None, "training masks what it knows"
         logits_CV = head(hidden, batch.layout)["logits"].float()
         return Loss(F.cross_entropy(logits_CV, batch.truth_C, reduction="sum"), targets=len(batch.truth_C))

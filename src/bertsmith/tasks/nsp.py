@@ -7,12 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch.nn.functional as F
-from scipy.special import softmax
 
 from bertsmith.data import text_of
 from bertsmith.errors import DataError
-from bertsmith.nn.heads import PretrainingHead, first_of_each
 from bertsmith.records import IS_NEXT, IS_RANDOM, Input
 from bertsmith.tasks import Chosen, Loss
 from bertsmith.tasks._masking import (
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bertsmith.batching import Batch
-    from bertsmith.nn.heads import Head
+    from bertsmith.nn.heads import Head, PretrainingHead
     from bertsmith.records import Encoded, Place, Row
     from bertsmith.tasks import Output, Scorer
     from bertsmith.tokenizer import Tokenizer
@@ -57,7 +54,6 @@ class Nsp(MaskingTask[Neighbours]):
     summary = "whether one text follows another, and the words hidden in both: BERT's pretraining"
     example = "bertsmith train nsp --train train.tsv --dev dev.tsv --out runs/pretrained"
     head_kind = "pretraining"
-    head_class = PretrainingHead
     inputs = (
         TEXT,
         replace(TEXT_B, required=True),
@@ -70,6 +66,12 @@ class Nsp(MaskingTask[Neighbours]):
     )
     asked = ("text", "text_b")
     scores = (*MaskingTask.scores, "next_accuracy")
+
+    @classmethod
+    def head_class(cls) -> type[PretrainingHead]:
+        from bertsmith.nn.heads import PretrainingHead
+
+        return PretrainingHead
 
     def read(self, row: Row) -> Neighbours:
         target = _follows(row) if "is_next" in row.values else None
@@ -104,6 +106,10 @@ class Nsp(MaskingTask[Neighbours]):
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """Cross-entropy at the masked pieces and, weighted, at the first token; see `balanced`."""
+        import torch.nn.functional as F
+
+        from bertsmith.nn.heads import first_of_each
+
         assert batch.truth_C is not None, "training masks what it knows"
         output = head(hidden, batch.layout)
         is_first_C = first_of_each(batch.layout.chosen_counts, device=hidden.device)
@@ -114,7 +120,8 @@ class Nsp(MaskingTask[Neighbours]):
 
     def decode(self, example: Neighbours, encoded: Sequence[Encoded], outputs: Sequence[Output]) -> Filled | Recovered:
         ((sequence,), (output,)) = encoded, outputs
-        follows = float(softmax(output["next"][0].astype(np.float64))[IS_NEXT])
+        is_next, is_random = output["next"][0].astype(np.float64)[[IS_NEXT, IS_RANDOM]]
+        follows = float(1 / (1 + np.exp(is_random - is_next)))
         if sequence.truth is not None:
             return Recovered(*recovered(sequence.truth[1:], output["logits"]), follows=follows)
         return Filled(self.candidates(output["logits"]), follows=follows)

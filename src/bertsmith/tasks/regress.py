@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 
 from bertsmith import metrics
 from bertsmith.errors import DataError
@@ -133,6 +132,8 @@ class Regress(TextTask[float, Estimate]):
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """Squared error in deviations of the training targets, so that the rates suit data of any unit."""
+        import torch
+
         estimate_R = pooled_logits(head, hidden, batch).squeeze(1)
         target_R = torch.tensor([example.target for example in batch.examples], device=estimate_R.device)
         return Loss(((estimate_R - target_R) / self.deviation).square().sum(), targets=len(target_R))

@@ -11,14 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from pydantic import field_validator
 
 from bertsmith import metrics, schemes
 from bertsmith.errors import DataError, InputError, listed, nearest
-from bertsmith.nn.encoder import initialize
-from bertsmith.nn.heads import TokenHead
 from bertsmith.records import Finding, Input, Row
 from bertsmith.schemes import Scheme
 from bertsmith.tasks import Chosen, Loss, Task, label_names, learned, option
@@ -28,6 +24,7 @@ from bertsmith.tasks._words import TagExample, read_example
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import torch
     from numpy.typing import NDArray
     from pydantic import ValidationInfo
     from torch import Tensor
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
     from bertsmith.batching import Batch
     from bertsmith.families import HeadForm
     from bertsmith.nn.encoder import EncoderConfig
-    from bertsmith.nn.heads import Head
+    from bertsmith.nn.heads import Head, TokenHead
     from bertsmith.records import Encoded, Place
     from bertsmith.tasks import Output, Question, Scorer
     from bertsmith.tokenizer import Tokenizer
@@ -333,13 +330,20 @@ class Tag(Task[TagExample, Tagging]):
         return Chosen(chosen, (f"tags: {self.describe()}",))
 
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> TokenHead:
+        from bertsmith.nn.heads import TokenHead
+
         return TokenHead(width=config.width, outputs=len(self.labels), dropout=dropout)
 
     def start_head(self, head: Head, *, deviation: float, generator: torch.Generator) -> None:
+        from bertsmith.nn.encoder import initialize
+
         initialize(head, deviation=deviation, generator=generator)
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:
         """Cross-entropy, summed over words; the head reads the pieces that stand for them, and no others."""
+        import torch
+        import torch.nn.functional as F
+
         number_of = {label: number for number, label in enumerate(self.labels)}
         targets = [np.array([number_of[tag] for tag in example.target], dtype=np.int64) for example in batch.examples]
         pieces, begins, wanted = [], [], []

@@ -1,0 +1,255 @@
+"""`export`: every task's graph answers as the model does, or is refused; what judges never calibrates."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import bertsmith
+from bertsmith import exporting, exports, graphs
+from bertsmith.bundle import MANIFEST, WEIGHTS, Bundle
+from bertsmith.checkpoint import load_pretrained
+from bertsmith.errors import BundleError, DataError, ExportError, MissingDependencyError, SettingsError
+from bertsmith.exporting import export
+from bertsmith.families import families
+from bertsmith.infer import Predictor
+from bertsmith.infer.engine import TorchBackend
+from bertsmith.tasks.answer import Answer
+from bertsmith.tasks.classify import Classify
+from bertsmith.tasks.mlm import Mlm
+from bertsmith.tasks.regress import Regress
+from bertsmith.tasks.tag import Tag
+from cli_runs import trained, write_jsonl
+from small_runs import labelled, settings_of, write_tsv
+from tiny import Case, bundle_of, cases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from bertsmith.tasks import Task
+    from bertsmith.training.events import Event
+
+TEXTS = ("A fine film.", "No.", "The plot is thin; the jokes are old, the end is near.", "I would gladly see it again.")
+TASKS: dict[str, tuple[Task[Any, Any], list[dict[str, Any]]]] = {
+    "classify": (Classify(labels=("a", "b", "c"), pairs=False), [{"text": text, "label": "a"} for text in TEXTS]),
+    "regress": (
+        Regress(pairs=False, mean=2.0, deviation=1.5),
+        [{"text": text, "label": float(len(text))} for text in TEXTS],
+    ),
+    "tag": (
+        Tag(labels=("N", "O", "V")),
+        [{"words": text.split(), "tags": ["N"] * len(text.split())} for text in TEXTS],
+    ),
+    "answer": (
+        Answer(answer_words=1),
+        [{"question": "Who says so?", "passage": f"{text} So.", "answers": [text.split()[0]]} for text in TEXTS],
+    ),
+}
+
+
+def skip_without(*modules: str) -> None:
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+
+
+def needs(to: str, *, int8: bool = False) -> None:
+    skip_without({"onnx": "onnxruntime"}.get(to, to), *(("nncf", "onnx") if int8 else ()))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A trained classifier's bundle, which nothing shares."""
+    return shutil.copytree(trained("single"), tmp_path / "model")
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Path:
+    return write_tsv(tmp_path / "dev.tsv", labelled(60, seed=5))
+
+
+def saying() -> tuple[list[str], Callable[[Event], None]]:
+    said: list[str] = []
+    return said, lambda event: said.append(getattr(event, "text", ""))
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_exported(name: str, to: str, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    needs(to)
+    task, rows = TASKS[name]
+    bundle_of(task, load_pretrained(tiny_checkpoint(Case(families()["bert"])))).save(tmp_path / "model")
+    dev = write_jsonl(tmp_path / "dev.jsonl", rows)
+    # random weights decide by a hair, and bfloat16 may decide otherwise
+    bounds = {} if to == "onnx" else {"least_agreement": 0.0, "most_drift": 1.0}
+    found = export(tmp_path / "model", to=to, dev=dev, **bounds)  # type: ignore[arg-type]
+    assert found.rows == len(rows)
+    assert found.agreement_of == {"tag": "words", "regress": "numbers"}.get(name, "rows")
+    if to == "onnx":
+        assert (found.agreement, found.precision) == (1.0, "f32")
+        assert found.difference < 1e-4
+    questions = [{key: value for key, value in row.items() if key in task.asked or key == "words"} for row in rows]
+    answers = Predictor.load(tmp_path / "model", backend=to).predict(questions)
+    assert [type(answer) for answer in answers] == [
+        type(answer) for answer in Predictor.load(tmp_path / "model").predict(questions)
+    ]
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_every_family_is_exported(case: Case, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    needs("onnx")
+    task, rows = TASKS["classify"]
+    bundle_of(task, load_pretrained(tiny_checkpoint(case))).save(tmp_path / "model")
+    found = export(tmp_path / "model", to="onnx", dev=write_jsonl(tmp_path / "dev.jsonl", rows))
+    assert found.difference < 1e-4
+    assert [path.name for path in (tmp_path / "model" / "exported" / "onnx").iterdir()] == ["model.onnx"]
+
+
+def test_eight_bits_are_calibrated_on_other_rows(model: Path, dev: Path, tmp_path: Path) -> None:
+    needs("openvino", int8=True)
+    both = write_tsv(tmp_path / "train.tsv", [*labelled(60, seed=5), *labelled(50, seed=6)])
+    said, listen = saying()
+    found = export(
+        model, to="openvino", int8=True, dev=dev, calibrate=both, least_agreement=0.8, most_drift=0.2, listen=listen
+    )
+    dev_texts = {text for text, _ in labelled(60, seed=5)}
+    fresh = sum(text not in dev_texts for text, _ in labelled(50, seed=6))
+    assert found.calibrated_on == fresh
+    assert f"{110 - fresh} rows to calibrate on are also rows to compare on, and are left out" in said
+    assert (found.form, found.precision[:5]) == ("openvino-int8", "int8+")
+    assert bertsmith.load(model, backend="openvino").backend.description.startswith("openvino-int8 (int8+")
+    with pytest.raises(DataError, match="must not be calibrated on the rows they are judged on"):
+        export(model, to="openvino", int8=True, dev=dev, calibrate=dev, overwrite=True)
+
+
+def test_eight_bits_of_onnx_are_calibrated_on_nothing(model: Path, dev: Path) -> None:
+    needs("onnx", int8=True)
+    said, listen = saying()
+    found = export(
+        model, to="onnx", int8=True, dev=dev, calibrate=dev, least_agreement=0.8, most_drift=0.2, listen=listen
+    )
+    assert f"the form 'onnx-int8' calibrates nothing, and {dev} is not read" in said
+    assert (found.form, found.precision, found.calibrated_on) == ("onnx-int8", "int8+f32", 0)
+    assert found.difference > 0, "8 bits are not 32"
+    assert bertsmith.load(model, backend="onnx").backend.description == "onnx-int8 (int8+f32)"
+
+
+@pytest.mark.parametrize("bounds", [{"least_agreement": 1.0}, {"most_drift": 0.0}])
+def test_beyond_a_bound_nothing_is_written(
+    bounds: dict[str, Any], model: Path, dev: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("onnx")
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+
+    def turned(backend: Any, sequences: Any) -> list[Any]:
+        found = dict(backend.outputs(sequences))
+        flipped = 0 if isinstance(backend, TorchBackend) else 5
+        return [
+            {"logits": -output["logits"] if index < flipped else output["logits"]}
+            for index, output in sorted(found.items())
+        ]
+
+    monkeypatch.setattr(exporting, "_all_outputs", turned)
+    with pytest.raises(ExportError, match="'onnx' is refused, and nothing was written: on 60 rows"):
+        export(model, to="onnx", dev=dev, **{"least_agreement": 0.0, "most_drift": 1.0, **bounds})
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+def test_an_accepted_form_is_recorded(model: Path, dev: Path) -> None:
+    needs("onnx")
+    found = export(model, to="onnx", dev=dev)
+    record = json.loads((model / MANIFEST).read_text())["exports"]["onnx"]
+    path = model / "exported" / "onnx" / "model.onnx"
+    assert record["files"]["model.onnx"]["bytes"] == path.stat().st_size == found.bytes
+    accepted = record["accepted"]
+    assert (accepted["agreement"], accepted["rows"], accepted["drift"]) == (1.0, 60, 0.0)
+    assert set(accepted["versions"]) == {"bertsmith", "torch", "onnxruntime"}
+    assert Bundle.load(model).model, "the bundle opens as before"
+    with pytest.raises(BundleError, match="has an exported form 'onnx' already; replace it with --overwrite"):
+        export(model, to="onnx", dev=dev)
+    assert export(model, to="onnx", dev=dev, overwrite=True).agreement == 1.0
+
+
+def test_a_saved_bundle_has_no_forms_of_another(model: Path, dev: Path, tmp_path: Path) -> None:
+    needs("onnx")
+    export(model, to="onnx", dev=dev)
+    bundle = Bundle.load(model)
+    for folder in (tmp_path / "copy", model):
+        bundle.save(folder, overwrite=True)
+        assert "exports" not in json.loads((folder / MANIFEST).read_text())
+        assert not (folder / "exported").exists()
+
+
+def test_a_killed_export_is_in_nobodys_way(model: Path, dev: Path) -> None:
+    needs("onnx")
+    scratch = exports.scratch(model, exports.FORMS["onnx"])
+    (scratch / "model.onnx").write_bytes(b"half")
+    assert not bertsmith.load(model).is_exported
+    export(model, to="onnx", dev=dev)
+    assert [path.name for path in (model / "exported").iterdir()] == ["onnx"]
+
+
+def test_rows_are_those_of_the_run(tmp_path: Path) -> None:
+    """With dev its file; without, what was held out, and 8 bits are calibrated on what was not."""
+    needs("openvino", int8=True)
+    rows = labelled(80, seed=1)
+    train = write_tsv(tmp_path / "train.tsv", rows)
+    settings = settings_of(train=train, dev_fraction=0.25, epochs=1.0, out=tmp_path / "held")
+    run = bertsmith.train("classify", settings)
+    assert run.evaluation is not None
+    held = [example.text for example in run.evaluation.examples]
+    bundle = Bundle.load(tmp_path / "held")
+    found = exporting._rows(bundle, None, None, None, None, calibrated=True, listen=lambda event: None)
+    assert [example.text for example in found.dev] == held
+    assert found.calibrated_on == len([text for text, _ in rows if text not in held])
+    judging = bundle.task.encode(found.dev, bundle.tokenizer, max_length=bundle.max_length)
+    assert not {tuple(each.ids) for each in found.calibrate} & {tuple(each.ids) for (each,) in judging}
+    train.unlink()
+    with pytest.raises(SettingsError, match=r"no rows to compare answers on.*--dev FILE"):
+        export(tmp_path / "held", to="openvino")
+    dev = write_tsv(tmp_path / "dev.tsv", labelled(40, seed=5))
+    with pytest.raises(SettingsError, match=r"no rows to calibrate 8 bits on.*--calibrate FILE"):
+        export(tmp_path / "held", to="openvino", int8=True, dev=dev)
+
+
+def test_refuses_what_it_cannot_export(
+    model: Path, dev: Path, tmp_path: Path, tiny_checkpoint: Callable[[Case], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("onnx")
+    with pytest.raises(SettingsError, match="to must be one of"):
+        export(model, to="tflite")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="least_agreement must be from 0 to 1, got 2"):
+        export(model, to="onnx", dev=dev, least_agreement=2)
+    with pytest.raises(BundleError, match="no such folder"):
+        export(tmp_path / "nothing", to="onnx")
+    bundle_of(Mlm(), load_pretrained(tiny_checkpoint(Case(families()["bert"])))).save(tmp_path / "words")
+    with pytest.raises(SettingsError, match="a mlm model cannot be exported: its head reads chosen words"):
+        export(tmp_path / "words", to="onnx")
+    (tmp_path / "words" / MANIFEST).unlink()
+    with pytest.raises(BundleError, match=r"holds no bertsmith.json.*bundle.save"):
+        export(tmp_path / "words", to="onnx")
+    monkeypatch.setattr(graphs, "MOST_BYTES", 1000)
+    with pytest.raises(ExportError, match="one ONNX file, from which every form is made, holds"):
+        export(model, to="onnx", dev=dev)
+    monkeypatch.setattr(exporting, "installed", lambda module: module != "nncf")
+    with pytest.raises(MissingDependencyError, match=r"nncf is not installed.*bertsmith\[int8\]"):
+        export(model, to="openvino", int8=True, dev=dev)
+    assert not (model / "exported").exists()
+    assert (model / WEIGHTS).is_file()
+
+
+def test_numbers_agree_within_a_share_of_their_range() -> None:
+    task, _ = TASKS["regress"]
+
+    def of(values: Sequence[float]) -> list[Any]:
+        return [type("Number", (), {"value": value, "target": value})() for value in values]
+
+    right = of([0.0, 10.0])
+    assert exporting._agreeing(task, right, right, of([0.19, 10.21])) == (1, 2)
+    assert np.isclose(exports.SAME_NUMBER, 0.02)
