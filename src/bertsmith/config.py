@@ -78,6 +78,10 @@ class Settings(Strict):
         ge=1,
         description="parts that a batch is computed in, for less memory; the gradient is the same",
     )
+    checkpointing: bool = Field(
+        default=False,
+        description="compute each layer once more for its gradient, for far less memory and a third more time",
+    )
     max_length: int | None = Field(
         default=None, ge=4, description="most tokens of a sequence; left out, the encoder's limit, up to 512"
     )

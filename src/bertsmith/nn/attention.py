@@ -84,9 +84,10 @@ class _Attend(torch.autograd.Function):
         width = gradient_RD.shape[1]
         packed_gradient_Tn = gradient_RD.new_empty(layout.tokens, (2 if ctx.apart else 3) * width)
         query_gradient_RD = torch.empty_like(gradient_RD) if ctx.apart else None
-        if len(ctx.saved_tensors) < 5 * len(layout.blocks):  # blocks of which nothing is read have none
+        tensors = ctx.saved_tensors
+        if len(tensors) < 5 * len(layout.blocks):  # blocks of which nothing is read have none
             packed_gradient_Tn.zero_()
-        saved = iter(ctx.saved_tensors)
+        saved = iter(tensors)
         for block, side in _asking(layout, form):
             query, key, value, share, mask = (next(saved) for _ in range(5))
             (gradient,) = _by_head(gradient_RD, side, block.count, form.heads, parts=1)

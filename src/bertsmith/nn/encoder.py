@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bertsmith.nn.dropout import Dropout
 from bertsmith.nn.layers import FeedForward, Layer, LayerNorm, Linear, SelfAttention
@@ -77,12 +78,15 @@ class Encoder(nn.Module):
     """Embeddings and transformer layers. Build it on the meta device and load weights, or call `initialize`.
 
     products: the type in which the layers compute, and which hidden states have; None for that of the weights.
+    checkpointing: in training, keep each layer's input alone and compute the layer once more for its gradient
+    (Chen et al. 2016): a third more work, and memory for one layer instead of all.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.products: torch.dtype | None = None
+        self.checkpointing = False
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(
             Layer(
@@ -104,8 +108,14 @@ class Encoder(nn.Module):
         """
         hidden_TD = self._embedded(id_T, segment_T, layout)
         for layer in self.layers[:-1]:
-            hidden_TD = layer(hidden_TD, layout)
-        return self.layers[-1](hidden_TD, layout, reads=reads)  # type: ignore[no-any-return]
+            hidden_TD = self._layer(layer, hidden_TD, layout, Reads.ALL)
+        return self._layer(self.layers[-1], hidden_TD, layout, reads)
+
+    def _layer(self, layer: nn.Module, hidden_TD: Tensor, layout: Layout, reads: Reads) -> Tensor:
+        if self.checkpointing and self.training:
+            given = (hidden_TD, layout)
+            return checkpoint(layer, *given, reads=reads, use_reentrant=False)  # type: ignore[no-any-return]
+        return layer(hidden_TD, layout, reads=reads)  # type: ignore[no-any-return]
 
     def hidden_states(self, id_T: Tensor, segment_T: Tensor, layout: Layout) -> list[Tensor]:
         """The embeddings' output and every layer's, each ``[T, D]``."""

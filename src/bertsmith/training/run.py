@@ -260,6 +260,7 @@ def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings,
     if settings.dropout is not None:
         model.encoder.set_dropout(settings.dropout)
     model = model.to(pick_device(settings.device))
+    model.encoder.checkpointing = settings.checkpointing
     model.encoder.products = pick_precision(settings.precision, model.device)
     return model
 
