@@ -35,10 +35,10 @@ import torch
 
 import bertsmith
 from bertsmith.checkpoint import load_pretrained, write_pretrained
+from bertsmith.events import Event, Scored
 from bertsmith.files import write_text
 from bertsmith.pretraining import resolve_corpus
 from bertsmith.tasks import task_class
-from bertsmith.training.events import Event, Scored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

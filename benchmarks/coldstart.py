@@ -40,7 +40,7 @@ print(answer(sys.argv[2]))
 FIRST_STEP = """
 import sys, time
 import bertsmith
-from bertsmith.training.events import Began, Stepped
+from bertsmith.events import Began, Stepped
 
 def listen(event):
     if isinstance(event, (Began, Stepped)):

@@ -28,12 +28,12 @@ from bertsmith.batching import collate
 from bertsmith.bundle import new_model
 from bertsmith.checkpoint import load_pretrained
 from bertsmith.config import Settings
+from bertsmith.events import Stepped
 from bertsmith.records import Place, Row
 from bertsmith.tasks._texts import TextExample
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.mlm import Mlm, Passage
 from bertsmith.tasks.tag import Tag
-from bertsmith.training.events import Stepped
 from bertsmith.training.loop import Prepared, fit
 
 if TYPE_CHECKING:

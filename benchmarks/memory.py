@@ -41,7 +41,7 @@ MARKS = (0.1, 0.5, 1.0)
 TRAIN = """
 import json, sys, time
 import bertsmith
-from bertsmith.training.events import Began, Stepped
+from bertsmith.events import Began, Stepped
 
 def listen(event):
     if isinstance(event, Began):

@@ -147,7 +147,7 @@ def one_file(files: Sequence[Path], to: Path, header: bool, sample: int | None) 
 def train_ours(job: Job, seed: int, device: str, work: Path) -> tuple[list[Any], float]:
     """What bertsmith's model answers for dev, and the seconds that all its steps took."""
     import bertsmith
-    from bertsmith.training.events import Began, Ended
+    from bertsmith.events import Began, Ended
 
     at: dict[type, float] = {}
     run = bertsmith.train(

@@ -220,8 +220,8 @@ def train_ours(job: Job, seed: int, device: str, work: Path) -> tuple[Given, flo
     """What bertsmith's model answers, and the seconds that all its steps took."""
     import bertsmith
     from bertsmith.data import ReadOptions
+    from bertsmith.events import Began, Ended
     from bertsmith.tasks import task_class
-    from bertsmith.training.events import Began, Ended
 
     at: dict[type, float] = {}
     run = bertsmith.train(

@@ -192,8 +192,8 @@ def ours(config: Mapping[str, Any], turns: measure.Turns) -> None:
 
     from bertsmith.checkpoint import find
     from bertsmith.config import Settings
+    from bertsmith.events import Began, Event, Stepped
     from bertsmith.tokenizer import Tokenizer
-    from bertsmith.training.events import Began, Event, Stepped
     from bertsmith.training.run import fit_examples
 
     torch.set_num_threads(config["threads"])

@@ -16,17 +16,17 @@ import torch
 from bertsmith.bundle import new_model
 from bertsmith.checkpoint import load_pretrained
 from bertsmith.config import Settings
+from bertsmith.events import Stepped
 from bertsmith.records import Place
 from bertsmith.tasks._texts import TextExample
-from bertsmith.training.events import Stepped
 from bertsmith.training.loop import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from bertsmith.events import Event
     from bertsmith.nn.heads import Model
     from bertsmith.tasks import Task
-    from bertsmith.training.events import Event
 
 GOOD = ("good", "fine", "great", "warm", "clever")
 BAD = ("bad", "dull", "poor", "cold", "stupid")

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from bertsmith.bundle import Outline
     from bertsmith.config import Settings
     from bertsmith.data import Rows
+    from bertsmith.events import Event, Listener
     from bertsmith.tasks import Task
     from bertsmith.training import Fit
-    from bertsmith.training.events import Event, Listener
 
 
 def nobody(event: Event) -> None:
@@ -96,8 +96,8 @@ def train(
     """
     from bertsmith.checkpoint import find, read_config
     from bertsmith.config import write_toml
+    from bertsmith.events import Said
     from bertsmith.pretraining import ADAPTED, adapt_to_texts
-    from bertsmith.training.events import Said
     from bertsmith.training.folder import RunFolder
     from bertsmith.training.optim import check_layers
     from bertsmith.training.run import divided, fit_divided, threads
@@ -178,8 +178,8 @@ def evaluate(
     a model given by its folder; see `load`.
     Raises InputError for what is wrong with the model or the file, before anything is computed.
     """
-    from bertsmith.training.events import Predicted, Said
-    from bertsmith.training.run import say_lengths
+    from bertsmith.events import Predicted, Said
+    from bertsmith.infer.lengths import say_lengths
 
     predictor = model if isinstance(model, Predictor) else load(model, backend=backend)
     task = predictor.outline.task
@@ -255,7 +255,7 @@ def _say_what_may_spoil(
     task: Task[Any, Any], settings: Settings, train: Sequence[Any], dev: Sequence[Any] | None, listen: Listener
 ) -> None:
     from bertsmith.checks import before_training
-    from bertsmith.training.events import Said
+    from bertsmith.events import Said
 
     files = [(str(settings.train), train)] + ([] if dev is None else [(str(settings.dev), dev)])
     for warning in before_training(task, files, held_out=dev is None and settings.dev_fraction > 0):

@@ -21,23 +21,23 @@ from bertsmith.bundle import MANIFEST, Bundle, check_is_folder, read_manifest
 from bertsmith.config import Settings
 from bertsmith.errors import BundleError, DataError, ExportError, SettingsError
 from bertsmith.evaluation import score
+from bertsmith.events import Said
 from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT, SAME_NUMBER, ExportedForm, exported_forms
 from bertsmith.infer.answering import answered
 from bertsmith.infer.backends import installed, opened
 from bertsmith.infer.engine import TorchBackend
 from bertsmith.nn.layout import Reads
 from bertsmith.strict import checked
-from bertsmith.training.events import Said
 from bertsmith.training.run import divided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bertsmith.data import ReadOptions
+    from bertsmith.events import Listener
     from bertsmith.infer.backends import Backend
     from bertsmith.records import Encoded
     from bertsmith.tasks import Output, Task
-    from bertsmith.training.events import Listener
 
 # Rows whose numbers set the ranges of 8 bits; NNCF's own default.
 CALIBRATED_ON = 300

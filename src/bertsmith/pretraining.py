@@ -27,6 +27,7 @@ from bertsmith.corpus.settings import PRESETS, CorpusSettings, NewEncoder
 from bertsmith.corpus.store import Store, split
 from bertsmith.corpus.vocabulary import train_wordpiece
 from bertsmith.errors import BundleError, SettingsError, TrainingError, listed, nearest
+from bertsmith.events import Listener, Said, nobody
 from bertsmith.families import family_of
 from bertsmith.families.bert import SIZES
 from bertsmith.files import sha256, write_text
@@ -38,7 +39,6 @@ from bertsmith.tasks._masking import balanced
 from bertsmith.tasks.mlm import Mlm, Passage
 from bertsmith.tasks.nsp import Neighbours, Nsp
 from bertsmith.tokenizer import Tokenizer
-from bertsmith.training.events import Listener, Said, nobody
 from bertsmith.training.folder import METRICS, RUN, RunFolder
 from bertsmith.training.loop import Prepared
 from bertsmith.training.optim import check_layers

@@ -22,11 +22,11 @@ from bertsmith.checkpoint import load_pretrained
 from bertsmith.cli import run
 from bertsmith.config import Settings
 from bertsmith.errors import BundleError, DataError, InputError, SettingsError, TrainingError
+from bertsmith.events import Event, Said, Stepped
 from bertsmith.families import families
 from bertsmith.families.bert import SIZES
 from bertsmith.nn.encoder import Encoder
 from bertsmith.pretraining import adapt, pretrain, resolve_corpus
-from bertsmith.training.events import Event, Said, Stepped
 from tiny import TEXTS, Case, write_checkpoint
 
 if TYPE_CHECKING:

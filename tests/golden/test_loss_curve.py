@@ -21,7 +21,7 @@ from bertsmith.training import fit
 from small_runs import examples_of, labelled, losses, model_of, prepared, settings_of, texts
 
 if TYPE_CHECKING:
-    from bertsmith.training.events import Event
+    from bertsmith.events import Event
 
 RECORDED = Path(__file__).with_name("loss_curve.json")
 STEPS = 20

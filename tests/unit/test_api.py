@@ -13,7 +13,7 @@ from bertsmith.batching import within
 from bertsmith.config import Settings, resolve
 from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.families import families
-from bertsmith.infer import Length
+from bertsmith.infer.lengths import Length
 from bertsmith.records import Encoded
 from tiny import Case
 

@@ -270,3 +270,17 @@ def test_what_is_made_ahead_is_one_item() -> None:
     time.sleep(0.1)
     assert made in ([1], [1, 2]), "one waits to be taken, and the next may be made"
     assert list(taken) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("backend", RUNTIMES)
+def test_scoring_never_imports_torch(exported: Path, backend: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.tsv"
+    file.write_text("text\tlabel\ngood film\tpos\nbad plot\tneg\n")
+    code = (
+        "import sys\nfrom bertsmith.cli import run\n"
+        f"assert run(['evaluate', {str(exported)!r}, {str(file)!r}, '--backend', {backend!r}, '--json']) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0 <= json.loads(done.stdout)["scores"]["accuracy"]["value"] <= 1

@@ -12,7 +12,7 @@ from bertsmith.training import fit
 from small_runs import examples_of, labelled, losses, model_of, prepared, settings_of
 
 if TYPE_CHECKING:
-    from bertsmith.training.events import Event
+    from bertsmith.events import Event
 
 EXAMPLES = examples_of([(text, (label,)) for text, label in labelled(24, seed=2)])
 TASK = Classify().learn(EXAMPLES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bertsmith.errors import MissingDependencyError
-from bertsmith.training.events import (
+from bertsmith.events import (
     Began,
     Ended,
     Event,

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from bertsmith.events import Event
     from bertsmith.tasks import Task
-    from bertsmith.training.events import Event
 
 TEXTS = ("A fine film.", "No.", "The plot is thin; the jokes are old, the end is near.", "I would gladly see it again.")
 TASKS: dict[str, tuple[Task[Any, Any], list[dict[str, Any]]]] = {

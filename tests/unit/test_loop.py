@@ -17,10 +17,10 @@ from bertsmith.api import train
 from bertsmith.bundle import Bundle
 from bertsmith.config import Settings
 from bertsmith.errors import BundleError, CheckpointError, DataError, InputError, SettingsError, TrainingError
+from bertsmith.events import Began, Ended, Said, Saved, Scored, Stepped
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.regress import Regress
 from bertsmith.training import Fit, fit, fit_examples
-from bertsmith.training.events import Began, Ended, Said, Saved, Scored, Stepped
 from bertsmith.training.loop import Prepared, _backward
 from small_runs import (
     changed,
@@ -39,9 +39,9 @@ from small_runs import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bertsmith.events import Event
     from bertsmith.nn.heads import Model
     from bertsmith.tasks import Task
-    from bertsmith.training.events import Event
 
 ROWS = [(text, (label,)) for text, label in labelled(40)]
 EXAMPLES = examples_of(ROWS[:24])

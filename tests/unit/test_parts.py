@@ -10,6 +10,7 @@ from bertsmith import infer
 from bertsmith.batching import collate
 from bertsmith.config import Settings
 from bertsmith.errors import DataError
+from bertsmith.events import Said, Stepped
 from bertsmith.families import families
 from bertsmith.infer import Predictor
 from bertsmith.records import Place, Row
@@ -17,7 +18,6 @@ from bertsmith.tasks.answer import Answer
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.tag import Tag
 from bertsmith.training import fit_examples, loop
-from bertsmith.training.events import Said, Stepped
 from tiny import TEXTS, Case
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from torch.testing import assert_close
 from bertsmith.batching import collate
 from bertsmith.checkpoint import load_pretrained
 from bertsmith.errors import SettingsError
+from bertsmith.events import Began
 from bertsmith.nn.dropout import Dropout, kept
 from bertsmith.nn.layers import LayerNorm, Linear
 from bertsmith.nn.precision import pick_precision
 from bertsmith.tasks.classify import Classify
 from bertsmith.training import fit
-from bertsmith.training.events import Began
 from small_runs import examples_of, labelled, losses, model_of, prepared, settings_of
 from tiny import Case, cases
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bertsmith.training.events import Event
+    from bertsmith.events import Event
 
 CPU = torch.device("cpu")
 EXAMPLES = examples_of([(text, (label,)) for text, label in labelled(64, seed=11)])

@@ -127,7 +127,7 @@ import os, signal, sys
 from pathlib import Path
 from bertsmith.api import train
 from bertsmith.config import read_toml, resolve
-from bertsmith.training.events import Stepped
+from bertsmith.events import Stepped
 
 def listen(event):
     if isinstance(event, Stepped) and event.step == 7:

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from bertsmith.events import Began
 from bertsmith.tasks.classify import Classify
 from bertsmith.training import fit, words
-from bertsmith.training.events import Began
 from small_runs import examples_of, labelled, model_of, prepared, settings_of
 
 if TYPE_CHECKING:
+    from bertsmith.events import Event
     from bertsmith.nn.heads import Model
-    from bertsmith.training.events import Event
 
 # half of the tiny vocabulary
 FEW = ("good", "fine", "bad", "dull", "the", "film", "is")

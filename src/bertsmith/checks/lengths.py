@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bertsmith.checks.splits import PLACES, counted, share
-from bertsmith.infer import Length
+from bertsmith.infer.lengths import Length
 from bertsmith.records import Finding
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from bertsmith.cli import show
 from bertsmith.cli.flags import parse, whole_number, with_flags
 from bertsmith.cli.texts import file_flags, on_one_line, passages_of
 from bertsmith.errors import InputError
+from bertsmith.events import Said
 from bertsmith.infer import language
-from bertsmith.training.events import Said
 
 
 def run(arguments: list[str]) -> None:

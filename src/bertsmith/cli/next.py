@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse
+from bertsmith.events import Said
 from bertsmith.infer import language
-from bertsmith.training.events import Said
 
 
 def run(arguments: list[str]) -> None:

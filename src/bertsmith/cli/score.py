@@ -13,8 +13,8 @@ from cyclopts import Parameter
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, with_flags
 from bertsmith.cli.texts import file_flags, on_one_line, passages_of
+from bertsmith.events import Predicted, Said
 from bertsmith.infer import language
-from bertsmith.training.events import Predicted, Said
 
 
 def run(arguments: list[str]) -> None:

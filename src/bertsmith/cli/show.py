@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from bertsmith.evaluation import Evaluation
+    from bertsmith.events import Began, Event, Listener, Stepped
     from bertsmith.records import Score
-    from bertsmith.training.events import Began, Event, Listener, Stepped
 
 # More labels than this make no readable table; --json has them all.
 MOST_LABELS = 25
@@ -116,7 +116,7 @@ class Watch:
             self._answered(rows, of, seconds)
 
     def _notice(self, event: Event) -> None:
-        from bertsmith.training.events import Began, Ended, Said
+        from bertsmith.events import Began, Ended, Said
 
         self._training = isinstance(event, Began) or (self._training and not isinstance(event, Ended))
         if isinstance(event, Said):
@@ -138,7 +138,7 @@ class Watch:
             self._bar = None
 
     def _show(self, event: Event) -> None:
-        from bertsmith.training.events import Began, Ended, Predicted, Saved, Scored, Stepped
+        from bertsmith.events import Began, Ended, Predicted, Saved, Scored, Stepped
 
         match event:
             case Began():

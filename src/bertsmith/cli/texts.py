@@ -16,10 +16,10 @@ from bertsmith.cli.reading import columns_of, reading_of
 from bertsmith.config import Settings
 from bertsmith.data import FORMATS, open_rows, text_of
 from bertsmith.errors import InputError, SettingsError
+from bertsmith.events import Listener, Said
 from bertsmith.records import Place
 from bertsmith.tasks._texts import TEXT
 from bertsmith.tasks.mlm import Passage
-from bertsmith.training.events import Listener, Said
 
 
 def file_flags() -> list[inspect.Parameter]:

@@ -14,11 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from bertsmith.config import Settings
 from bertsmith.errors import DataError
+from bertsmith.events import Said
 from bertsmith.infer import Predictor
 from bertsmith.infer.engine import pick_device
 from bertsmith.strict import checked
 from bertsmith.training import fit_examples
-from bertsmith.training.events import Said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from bertsmith.events import Event
     from bertsmith.records import Row
     from bertsmith.tasks import Task
-    from bertsmith.training.events import Event
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

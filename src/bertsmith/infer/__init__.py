@@ -15,6 +15,7 @@ from bertsmith.errors import InputError
 from bertsmith.exports import exported_forms
 from bertsmith.infer.answering import answered
 from bertsmith.infer.backends import Choice, choose, opened
+from bertsmith.infer.lengths import Length
 from bertsmith.infer.lookahead import ahead
 from bertsmith.records import Place
 
@@ -31,21 +32,6 @@ if TYPE_CHECKING:
 # Rows read ahead, so that sequences of like length can share a batch; of long texts fewer, by their characters.
 LOOK_AHEAD = 1024
 LOOK_AHEAD_CHARACTERS = 4_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Length:
-    """How long a row is: tokens that are read, tokens cut off to keep within the limit, sequences it is read in."""
-
-    tokens: int
-    cut: int
-    sequences: int
-
-    @classmethod
-    def of(cls, sequences: Sequence[Encoded]) -> Length:
-        # every window of a text carries the same count of what none of them holds
-        cut = max((each.cut for each in sequences), default=0)
-        return cls(sum(len(each) for each in sequences), cut, len(sequences))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from bertsmith.bundle import check_replaceable
 from bertsmith.errors import BundleError, InputError, SettingsError
+from bertsmith.events import Event, Listener, MetricsFile, TensorBoardFile
 from bertsmith.files import move_folder, write_text
-from bertsmith.training.events import Event, Listener, MetricsFile, TensorBoardFile
 from bertsmith.training.state import read_position
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import torch
 
 from bertsmith.batching import collate, grouped, mixed_seed, order, parts_of, token_counts, within
 from bertsmith.errors import BundleError, TrainingError
+from bertsmith.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
 from bertsmith.infer.engine import predict_calibrated
 from bertsmith.nn.precision import name_of
-from bertsmith.training.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
 from bertsmith.training.optim import clip, decay_of_words, optimizer_of, peak_rate, rate_factor, set_learning
 from bertsmith.training.state import Position, load_state, save_state
 from bertsmith.training.words import words_of

@@ -15,11 +15,11 @@ from bertsmith.bundle import Bundle, kept_tensors, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained, sequence_limit
 from bertsmith.errors import BundleError, DataError, SettingsError
 from bertsmith.evaluation import Evaluation, score
+from bertsmith.events import Listener, Said, nobody
 from bertsmith.files import check_space, sha256
-from bertsmith.infer import Length
 from bertsmith.infer.engine import pick_device, predict_calibrated
+from bertsmith.infer.lengths import Length, say_lengths
 from bertsmith.nn.precision import name_of, pick_precision
-from bertsmith.training.events import Listener, Said, nobody
 from bertsmith.training.loop import Fit, Prepared, fit
 from bertsmith.training.optim import check_layers, reinitialize_top
 from bertsmith.training.state import Position, read_position
@@ -231,19 +231,6 @@ def _trained_on(task: Task[Any, Any], prepared: Prepared, listen: Listener) -> P
         raise DataError(f"{prepared.examples[0].place.source}: no row can be trained on")
     encoded = [[replace(sequence, owner=owner) for sequence in chosen.encoded[row]] for owner, row in enumerate(rows)]
     return Prepared.of([prepared.examples[row] for row in rows], encoded)
-
-
-def say_lengths(name: str, lengths: Sequence[Length], limit: int, listen: Listener) -> None:
-    """Say how many rows and tokens there are, and how many exceed the limit: a warning where tokens are cut off."""
-    tokens, cut = sum(length.tokens for length in lengths), sum(length.cut for length in lengths)
-    rows_cut, several = sum(length.cut > 0 for length in lengths), sum(length.sequences > 1 for length in lengths)
-    text = f"{name}: {len(lengths):,} rows, {tokens:,} tokens, limit {limit}"
-    if several:
-        text += f"; {several:,} rows are longer and read in windows"
-    if rows_cut:
-        share = 100 * cut / (cut + tokens)
-        text += f"; {rows_cut:,} rows are longer: {cut:,} tokens ({share:.1f} %) are cut off"
-    listen(Said(text, warning=rows_cut > 0))
 
 
 def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings, listen: Listener) -> Model:
