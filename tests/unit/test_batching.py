@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertsmith.batching import by_budget, collate, mixed_seed, parts_of, shuffled
+from bertsmith.batching import by_budget, collate, grouped, mixed_seed, order, parts_of, shuffled
 from bertsmith.records import Encoded
 
 LENGTHS = st.lists(st.integers(1, 100), max_size=60)
@@ -25,6 +25,24 @@ def test_groups_hold_every_sequence_once_within_the_budget(lengths: list[int], t
     for group in groups:
         assert 0 < len(group) <= rows
         assert len(group) == 1 or max(lengths[index] for index in group) * len(group) <= tokens
+
+
+@given(LENGTHS, SEEDS, st.integers(1, 9), st.integers(1, 5))
+def test_grouped_rows_stay_in_their_window_and_batches_hold_like_lengths(
+    lengths: list[int], seed: int, batch_size: int, window: int
+) -> None:
+    drawn = order(len(lengths), seed=seed, epoch=0)
+    found = grouped(drawn, torch.tensor(lengths), batch_size=batch_size, window=window).tolist()
+    rows = drawn.tolist()
+    for start in range(0, len(rows), batch_size * window):
+        inside = found[start : start + batch_size * window]
+        assert sorted(inside) == sorted(rows[start : start + batch_size * window])
+        batches = [inside[at : at + batch_size] for at in range(0, len(inside), batch_size)]
+        assert [len(batch) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+        # some order of the batches has all lengths ascending
+        ascending = sorted(batches, key=lambda batch: (lengths[batch[0]], lengths[batch[-1]], len(batch)))
+        of_window = [lengths[row] for batch in ascending for row in batch]
+        assert of_window == sorted(of_window)
 
 
 @given(st.integers(0, 200), SEEDS, st.integers(-1, 50))

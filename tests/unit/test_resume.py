@@ -97,6 +97,12 @@ def test_a_stopped_run_goes_on_to_the_bit(settings: Settings, steps: int) -> Non
     assert not (resumed.folder / STATE).exists()
 
 
+def test_a_stopped_run_of_like_lengths_in_bfloat16_goes_on_to_the_bit(settings: Settings) -> None:
+    settings = settings.model_copy(update={"group_window": 2, "precision": "bf16", "checkpointing": True})
+    stopped(settings, 5)
+    assert_same(train("classify", settings, resume=True), train("classify", elsewhere(settings)))
+
+
 def test_a_run_stopped_twice(settings: Settings) -> None:
     stopped(settings, 3)
     stopped(settings, 4, resume=True)

@@ -42,6 +42,8 @@ def env(
 def _found() -> dict[str, Any]:
     import torch
 
+    from bertsmith.nn.precision import has_bfloat16
+
     packages = {}
     for name in PACKAGES:
         try:
@@ -56,6 +58,7 @@ def _found() -> dict[str, Any]:
         "bertsmith": __version__,
         "python": f"{platform.python_version()} on {platform.platform()}",
         "processor": f"{platform.machine()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
+        "bfloat16 products": "yes" if has_bfloat16(torch.device("cpu")) else "no: --precision auto is fp32",
         "torch threads": torch.get_num_threads(),
         "accelerators": ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none",
         "encoder minilm": minilm,

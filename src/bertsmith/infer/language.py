@@ -62,7 +62,8 @@ def opened(model: Predictor | str | Path, *, device: str = "auto") -> Predictor:
         return _checked(model)
     folder = Path(model)
     if (folder / MANIFEST).is_file() or (folder.parent / f"{folder.name}.partial").is_dir():
-        return _checked(Predictor.load(folder, device=pick_device(device)))  # of a run that has not ended, says so
+        # float32, since what is asked here compares small differences; of a run that has not ended, says so
+        return _checked(Predictor.load(folder, device=pick_device(device), precision="fp32"))
     return _checked(Predictor(_pretrained(model), device=pick_device(device)))
 
 
