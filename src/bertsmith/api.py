@@ -55,14 +55,17 @@ def load(
 ) -> Predictor:
     """Open a trained model that bertsmith or transformers saved; ``load(folder).predict(["a text"])``.
 
-    device: ``auto`` (an accelerator if there is one), cpu, cuda …
+    device: where torch computes: ``auto`` (an accelerator if there is one), cpu, cuda … Exported forms compute on the
+    processor.
     backend: torch; onnx or openvino, if the model was exported so (``onnx-int8`` or ``openvino-int8`` of two); or
-    ``auto``, an exported form if there is one and its runtime is installed, unless a device other than the processor
-    is asked for, else torch. Exported forms answer without torch.
-    precision: of torch's matrix products: fp32, bf16, or ``auto``, which is bf16 where the processor has it.
+    ``auto``: an exported form if there is one and its runtime is installed, although there be an accelerator, unless
+    a device other than the processor or a precision is asked for by name; else torch. Exported forms answer without
+    torch.
+    precision: of torch's matrix products: fp32, bf16, or ``auto``, which is bf16 where the processor has it. That of
+    an exported form was fixed when it was exported.
     options: of the task, other than in training, as ``{"long_texts": "windows"}`` to read all of long texts.
-    Raises BundleError, naming the file, if it cannot be used; SettingsError for an unknown option or backend;
-    MissingDependencyError for a backend that is not installed.
+    Raises BundleError, naming the file, if it cannot be used; SettingsError for an option, backend or precision that is
+    unknown or does not go with the rest; MissingDependencyError for a backend that is not installed.
     """
     predictor = Predictor.load(folder, device=device, backend=backend, precision=precision)
     if not options:
@@ -191,7 +194,7 @@ def evaluate(
     for remark in task.remarks(known):
         listen(Said(f"{opened.name}: {remark}", warning=True))
     answers, began = [], time.perf_counter()
-    for answer in predictor.stream(rows, scoring=True):
+    for answer in predictor.stream(rows, scoring=True, threaded=True):
         answers.append(answer)
         if len(answers) % 256 == 0 or len(answers) == len(rows):
             listen(Predicted(len(answers), len(rows), time.perf_counter() - began))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 def _text_of_path(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
+
+# `nn.precision` says what they are in torch
+Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 # TOML and the command line both give paths as text
 FilePath = Annotated[Path, Field(strict=False)]
@@ -128,7 +132,7 @@ class Settings(Strict):
     order_seed: int | None = Field(default=None, ge=0, description="seed of the order of the rows alone")
     dropout_seed: int | None = Field(default=None, ge=0, description="seed of dropout alone")
 
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Precision = Field(
         default="auto",
         description="of matrix products: bf16 or fp32; auto is bf16 where the processor has it. Weights are fp32",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +22,8 @@ from bertsmith.config import Settings
 from bertsmith.errors import BundleError, DataError, ExportError, SettingsError
 from bertsmith.evaluation import score
 from bertsmith.events import Said
-from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT, SAME_NUMBER, ExportedForm, exported_forms
+from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT, ExportedForm, Recorded, weights_of
+from bertsmith.files import sha256
 from bertsmith.infer.answering import answered
 from bertsmith.infer.backends import installed, opened
 from bertsmith.infer.engine import TorchBackend
@@ -31,7 +32,7 @@ from bertsmith.strict import checked
 from bertsmith.training.run import divided
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bertsmith.data import ReadOptions
     from bertsmith.events import Listener
@@ -102,11 +103,12 @@ def export(
     """Write the model of a bundle in another runtime's form into its folder, if its answers stay the same.
 
     dev: rows with labels to compare answers on; left out, those that training scored. calibrate: rows that set the
-    ranges of 8 bits; left out, those that were trained on. columns, reading: how these files are read, if not as in
-    training.
+    ranges of 8 bits; left out, those that were trained on. A file of training's that has changed since is refused.
+    columns, reading: how these files are read, if not as in training.
     Raises ExportError if fewer than `least_agreement` of the answers are the same or the main score is off by more than
     `most_drift`, and nothing is left behind; SettingsError for a task that cannot be exported or rows that cannot be
-    found; MissingDependencyError if the runtime, or what makes 8 bits, is not installed.
+    found; BundleError if the weights are replaced meanwhile; MissingDependencyError if the runtime, or what makes 8
+    bits, is not installed.
     """
     form = _form(to, int8=int8)
     _check_bounds(least_agreement, most_drift)
@@ -114,7 +116,7 @@ def export(
         listen(Said(f"the form {form.name!r} calibrates nothing, and {calibrate} is not read", warning=True))
         calibrate = None
     folder = Path(folder)
-    _check_free(folder, form, overwrite=overwrite)
+    weights = _check_free(folder, form, overwrite=overwrite)
     bundle = Bundle.load(folder)
     _check_task(bundle)
     _check_runtime(form)
@@ -122,13 +124,13 @@ def export(
     scratch = exports.scratch(folder, form)
     try:
         listen(Said(f"writing the graph for {form.name}"))
-        made = _made(bundle, form, scratch, rows)
+        made = _made(bundle, form, scratch, rows, weights=weights)
         listen(Said(f"comparing its answers with the model's on {len(rows.dev):,} rows"))
         found = _compared(bundle, made, rows, folder)
         if form.calibrated and _beyond(found, least_agreement, most_drift):
             listen(Said(f"{found.agreement:.4f} agree: once more, with fewer products in 8 bits"))
             scratch = exports.scratch(folder, form)
-            made = _made(bundle, form, scratch, rows, careful=True)
+            made = _made(bundle, form, scratch, rows, weights=weights, careful=True)
             found = _compared(bundle, made, rows, folder)
         _refuse_beyond(found, least_agreement, most_drift)
         exports.install(_accepted(made, found, least_agreement, most_drift), folder)
@@ -151,7 +153,8 @@ def _check_bounds(least_agreement: float, most_drift: float) -> None:
         raise SettingsError(f"most_drift must be 0 or more, got {most_drift}")
 
 
-def _check_free(folder: Path, form: exports.Form, *, overwrite: bool) -> None:
+def _check_free(folder: Path, form: exports.Form, *, overwrite: bool) -> str:
+    """The sha256 of the weights that a folder says it has. Raises BundleError if the form cannot be put there."""
     check_is_folder(folder)
     if not (folder / MANIFEST).is_file():
         raise BundleError(
@@ -159,11 +162,10 @@ def _check_free(folder: Path, form: exports.Form, *, overwrite: bool) -> None:
             f"python -c \"import bertsmith; bertsmith.load('{folder}').bundle.save('BUNDLE')\""
         )
     manifest = read_manifest(folder, unread=None)
-    recorded = manifest.get("exports")
-    if not overwrite and isinstance(recorded, dict) and form.name in recorded:
+    recorded = Recorded(folder, manifest).forms()  # what cannot be read must not be found only when the work is done
+    if not overwrite and form in recorded:
         raise BundleError(f"{folder}: has an exported form {form.name!r} already; replace it with --overwrite")
-    if not overwrite:
-        exported_forms(folder, manifest)  # what cannot be read must not be found only when the work is done
+    return weights_of(manifest)
 
 
 def _check_task(bundle: Bundle) -> None:
@@ -177,14 +179,18 @@ def _check_task(bundle: Bundle) -> None:
 def _check_runtime(form: exports.Form) -> None:
     from bertsmith.errors import MissingDependencyError
 
-    wanted = [(form.runtime, form.extra)]
-    if form.int8:
-        wanted.append(("nncf" if form.runtime == "openvino" else "onnx", "int8"))
-    for module, extra in wanted:
+    for module, extra in _modules(form).items():
         if not installed(module):
             raise MissingDependencyError(
                 f"{module} is not installed; install it with: pip install 'bertsmith[{extra}]'"
             )
+
+
+def _modules(form: exports.Form) -> dict[str, str]:
+    """What a form is made with beside torch, each with the extra that installs it."""
+    if not form.int8:
+        return {form.runtime: form.extra}
+    return {form.runtime: form.extra, "nncf" if form.runtime == "openvino" else "onnx": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +225,21 @@ def _rows(
         listen(Said(rows.describe()))
         return examples
 
-    dev, train = dev or _still_there(settings.dev), _still_there(settings.train)
-    judges = read(dev) if dev is not None else None
+    def of_training(path: Path, key: str, *, instead: str) -> Sequence[Any]:
+        _check_unchanged(bundle, path, key, instead=instead, listen=listen)
+        return read(path)
+
+    train, scored = _still_there(settings.train), _still_there(settings.dev)
+    judges = None
+    if dev is not None:
+        judges = read(dev)
+    elif scored is not None:
+        judges = of_training(scored, "dev data", instead="--dev FILE")
     learned_from = read(calibrate) if calibrate is not None else None
     held_out = settings.dev is None and settings.dev_fraction > 0
     if train is not None and ((judges is None and held_out) or (calibrated and learned_from is None)):
-        rest, held = read(train), None
+        judging = judges is None and held_out
+        rest, held = of_training(train, "train data", instead="--dev FILE" if judging else "--calibrate FILE"), None
         if held_out:
             rest, held = _as_divided(bundle, rest, settings)
         if judges is None and held:
@@ -248,6 +263,20 @@ def _rows(
 
 def _still_there(path: Path | None) -> Path | None:
     return path if path is not None and path.is_file() else None
+
+
+def _check_unchanged(bundle: Bundle, path: Path, key: str, *, instead: str, listen: Listener) -> None:
+    """Raises SettingsError for a file of training's that holds something else now; says so if that is not known."""
+    recorded = bundle.training.get("data")
+    before = recorded.get(key) if isinstance(recorded, dict) else None
+    if not isinstance(before, str):
+        text = f"{path}: whether it is as it was in training is not known: this bundle does not say what it held"
+        listen(Said(text, warning=True))
+    elif sha256(path) != before:
+        raise SettingsError(
+            f"{path}: the file has changed since the model was trained, so its rows are not those of training; name a "
+            f"file of such rows (on the command line {instead})"
+        )
 
 
 def _settings(bundle: Bundle) -> Settings | None:
@@ -289,8 +318,10 @@ def _calibrating(bundle: Bundle, judges: Sequence[Any], rows: Sequence[Any], lis
     return _Rows(judges, [sequences[0] for sequences in encoded], len(chosen))
 
 
-def _made(bundle: Bundle, form: exports.Form, scratch: Path, rows: _Rows, *, careful: bool = False) -> ExportedForm:
-    """The graph, in its scratch folder."""
+def _made(
+    bundle: Bundle, form: exports.Form, scratch: Path, rows: _Rows, *, weights: str, careful: bool = False
+) -> ExportedForm:
+    """The graph, in its scratch folder. weights: the sha256 of the bundle's."""
     from bertsmith import graphs
 
     target = scratch / form.main
@@ -314,6 +345,7 @@ def _made(bundle: Bundle, form: exports.Form, scratch: Path, rows: _Rows, *, car
         reads_first=bundle.model.head.reads is Reads.FIRST,
         max_length=bundle.model.encoder.config.max_length,
         precision=_precision(form),
+        of=weights,
     )
 
 
@@ -352,12 +384,12 @@ def _compared(bundle: Bundle, made: ExportedForm, rows: _Rows, folder: Path) -> 
         precision=made.precision,
         rows=len(examples),
         agreement=same / counted if counted else 1.0,
-        agreement_of={"tag": "words", "regress": "numbers"}.get(task.name, "rows"),
+        agreement_of=task.decides,
         main=task.main_score(),
         score_before=before,
         score=after,
         drift=None if before is None or after is None else abs(after - before),
-        difference=max(_difference(*pair) for pair in zip(own, others, strict=True)),
+        difference=_difference(own, others),
         calibrated_on=rows.calibrated_on,
         bytes=sum(of_file["bytes"] for of_file in made.files.values()),
     )
@@ -368,38 +400,28 @@ def _all_outputs(backend: Backend, sequences: Sequence[Encoded]) -> list[Output]
     return [found[index] for index in range(len(sequences))]
 
 
-def _difference(own: Output, other: Output) -> float:
-    return max(float(np.abs(own[name] - other[name]).max(initial=0.0)) for name in own)
+def _difference(own: Sequence[Output], others: Sequence[Output]) -> float:
+    """The largest of any output; no finite number if one of the outputs is none."""
+    with np.errstate(invalid="ignore"):  # two infinite ones
+        each = [
+            np.abs(one[name] - other[name]).max(initial=0.0)
+            for one, other in zip(own, others, strict=True)
+            for name in one
+        ]
+    return float(np.max(each))  # unlike Python's, NumPy's is NaN if one of them is
 
 
 def _main_score(task: Task[Any, Any], examples: Sequence[Any], predictions: Sequence[Any]) -> float | None:
     return score(task, examples, predictions, resamples=0).scores.values[task.main_score()].value
 
 
-# What is decided for a row, by task: answers are the same if all of it is.
-_DECIDED: Mapping[str, Callable[[Any], Sequence[Any]]] = {
-    "classify": lambda prediction: [prediction.labels],
-    "tag": lambda prediction: prediction.tags,
-    "answer": lambda prediction: [(prediction.answered, prediction.start, prediction.stop)],
-}
-
-
 def _agreeing(
     task: Task[Any, Any], examples: Sequence[Any], predictions: Sequence[Any], others: Sequence[Any]
 ) -> tuple[int, int]:
-    """How many of the decisions are the same, and of how many: a row's, a word's where each is answered."""
-    if task.name == "regress":
-        targets = [example.target for example in examples]
-        most = SAME_NUMBER * (max(targets) - min(targets))
-        near = [abs(one.value - other.value) <= most for one, other in zip(predictions, others, strict=True)]
-        return sum(near), len(near)
-    decided = _DECIDED[task.name]
-    pairs = [
-        pair
-        for one, other in zip(predictions, others, strict=True)
-        for pair in zip(decided(one), decided(other), strict=True)
-    ]
-    return sum(one == other for one, other in pairs), len(pairs)
+    """How many of the decisions are the same, and of how many."""
+    agreeing = task.agreeing(examples)
+    same = [each for pair in zip(predictions, others, strict=True) for each in agreeing(*pair)]
+    return sum(same), len(same)
 
 
 def _beyond(found: Exported, least_agreement: float, most_drift: float) -> list[str]:
@@ -427,18 +449,8 @@ def _refuse_beyond(found: Exported, least_agreement: float, most_drift: float) -
 
 
 def _accepted(made: ExportedForm, found: Exported, least_agreement: float, most_drift: float) -> ExportedForm:
-    packages = {"bertsmith": __version__}
-    for package in ("torch", made.form.runtime, *(("nncf",) if made.form.name == "openvino-int8" else ())):
-        packages[package] = importlib.metadata.version(package)
+    used = ("torch", *_modules(made.form))
+    packages = {"bertsmith": __version__} | {package: importlib.metadata.version(package) for package in used}
     record = {name: value for name, value in found.record().items() if name not in ("form", "precision", "bytes")}
     record |= {"least_agreement": least_agreement, "most_drift": most_drift, "versions": packages}
-    return ExportedForm(
-        form=made.form,
-        folder=made.folder,
-        files=made.files,
-        outputs=made.outputs,
-        reads_first=made.reads_first,
-        max_length=made.max_length,
-        precision=made.precision,
-        accepted=record,
-    )
+    return replace(made, accepted=record)

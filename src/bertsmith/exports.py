@@ -28,8 +28,6 @@ FOLDER = "exported"
 # The bounds of what is taken: the least share of equal answers, and how far the main scores may be apart.
 LEAST_AGREEMENT = 0.99
 MOST_DRIFT = 0.01
-# Two numbers are the same answer if they are so near to each other, as a share of the range of the right ones.
-SAME_NUMBER = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +63,9 @@ class ExportedForm:
     """An exported form of a bundle, as bertsmith.json records it.
 
     outputs: the names of the graph's outputs, in its order. reads_first: they are of a sequence's first token, not of
-    each. max_length: the longest sequence that the graph takes. precision: of its products, f32, bf16 or int8; it was
-    accepted so. accepted: how its answers compared with the model's own.
+    each. max_length: the longest sequence that the graph takes. precision: of its products, f32, bf16, int8+f32 or
+    int8+bf16; it was accepted so. of: the sha256 of the weights that it was made of. accepted: how its answers compared
+    with the model's own.
     """
 
     form: Form
@@ -76,6 +75,7 @@ class ExportedForm:
     reads_first: bool
     max_length: int
     precision: str
+    of: str
     accepted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -91,6 +91,7 @@ class ExportedForm:
     def record(self) -> dict[str, Any]:
         """As bertsmith.json holds it."""
         return {
+            "of": self.of,
             "files": {name: dict(of_file) for name, of_file in self.files.items()},
             "outputs": list(self.outputs),
             "reads_first": self.reads_first,
@@ -100,15 +101,37 @@ class ExportedForm:
         }
 
 
-def exported_forms(folder: Path, manifest: Mapping[str, Any]) -> dict[str, ExportedForm]:
-    """The forms that a manifest records, by name, the best first; those that this version does not know are left out.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The exported forms that a bundle's manifest records. A record is read when its form is asked for, so that one
+    that cannot be used is in no other form's way."""
 
-    Raises BundleError for a record that cannot be read, or one of other weights than the bundle's.
-    """
-    recorded = manifest.get("exports", {})
-    if not isinstance(recorded, dict):
-        raise BundleError(f"{folder / MANIFEST}: 'exports' must be an object, got {recorded!r}")
-    return {name: _form_of(folder, manifest, form, recorded[name]) for name, form in FORMS.items() if name in recorded}
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    def forms(self) -> list[Form]:
+        """Those that this version knows, the best first. Raises BundleError for a list of them that is none."""
+        recorded = self.manifest.get("exports", {})
+        if not isinstance(recorded, dict):
+            raise BundleError(f"{self.folder / MANIFEST}: 'exports' must be an object, got {recorded!r}")
+        return [form for name, form in FORMS.items() if name in recorded]
+
+    def read(self, form: Form) -> ExportedForm:
+        """One of them. Raises BundleError for a record that cannot be read, or of other weights than the bundle's.
+
+        Of the weights only the size is looked at; a folder that has none is one that answers with its forms alone.
+        """
+        exported = _form_of(self.folder, form, self.manifest["exports"][form.name])
+        weights, path = self.manifest["files"][WEIGHTS], self.folder / WEIGHTS
+        at = f"{self.folder / MANIFEST}: the exported form {form.name!r}"
+        if exported.of != weights["sha256"]:
+            raise BundleError(f"{at} is of other weights than {WEIGHTS}: export anew with --overwrite")
+        if path.is_file() and path.stat().st_size != weights["bytes"]:
+            raise BundleError(
+                f"{at} is of other weights than {path}, which has {path.stat().st_size} bytes, not {weights['bytes']}: "
+                "it was cut short or changed after it was saved"
+            )
+        return exported
 
 
 _RECORD_KEYS = (
@@ -122,7 +145,7 @@ _RECORD_KEYS = (
 )
 
 
-def _form_of(folder: Path, manifest: Mapping[str, Any], form: Form, record: Any) -> ExportedForm:
+def _form_of(folder: Path, form: Form, record: Any) -> ExportedForm:
     at = f"{folder / MANIFEST}: the exported form {form.name!r}"
     for key, kind, wanted in _RECORD_KEYS:
         if not isinstance(record, dict) or not isinstance(record.get(key), kind):
@@ -130,8 +153,6 @@ def _form_of(folder: Path, manifest: Mapping[str, Any], form: Form, record: Any)
             raise BundleError(f"{at}: {key!r} must be {wanted}, got {found!r}")
     if any(Path(name).name != name for name in record["files"]) or form.main not in record["files"]:
         raise BundleError(f"{at}: 'files' must name {form.main!r} and files beside it, got {[*record['files']]}")
-    if record["of"] != manifest["files"][WEIGHTS]["sha256"]:
-        raise BundleError(f"{at} is of other weights than {WEIGHTS}: export anew with --overwrite")
     return ExportedForm(
         form=form,
         folder=folder / FOLDER / form.name,
@@ -140,6 +161,7 @@ def _form_of(folder: Path, manifest: Mapping[str, Any], form: Form, record: Any)
         reads_first=record["reads_first"],
         max_length=record["max_length"],
         precision=record["precision"],
+        of=record["of"],
         accepted=record["accepted"],
     )
 
@@ -148,12 +170,22 @@ def install(exported: ExportedForm, bundle: Path) -> None:
     """Take a finished form into a bundle: its folder to its place, then its record into the manifest.
 
     An older form of this name is struck from the manifest first, so that at no moment a record is of other files.
+    Raises BundleError if the bundle's weights are not those any more that the form was made of.
     """
+    if weights_of(read_manifest(bundle, unread=None)) != exported.of:
+        raise BundleError(
+            f"{bundle}: its weights were replaced while they were exported, and nothing was written: export anew"
+        )
     target = bundle / FOLDER / exported.form.name
     _write_record(bundle, exported.form.name, None)
     move_folder(exported.folder, target)
-    weights = read_manifest(bundle, unread=None)["files"][WEIGHTS]["sha256"]
-    _write_record(bundle, exported.form.name, {"of": weights, **exported.record()})
+    _write_record(bundle, exported.form.name, exported.record())
+
+
+def weights_of(manifest: Mapping[str, Any]) -> str:
+    """The sha256 of the weights that a manifest names."""
+    of_weights: str = manifest["files"][WEIGHTS]["sha256"]
+    return of_weights
 
 
 def files_of(folder: Path) -> dict[str, dict[str, Any]]:

@@ -637,7 +637,7 @@ FLAGS = [
     Case(
         "command misspelt",
         "trian classify",
-        "unknown command 'trian'; the commands are demo, check, train, evaluate, predict, adapt, "
+        "unknown command 'trian'; the commands are demo, check, train, evaluate, predict, export, adapt, "
         "pretrain, fill, next, coherence, score, tasks, env; "
         "did you mean 'train'?",
     ),

@@ -391,7 +391,17 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_stopped_run_goes_on_to_the_same_bits(number: signal.Signals, train_tsv: Path) -> None:
     steps = 100
-    flags = ["classify", "--train", str(train_tsv), *short(steps=steps), "--evals-per-epoch", "1"]
+    # in a process of its own and in this one
+    flags = [
+        "classify",
+        "--train",
+        str(train_tsv),
+        *short(steps=steps),
+        "--evals-per-epoch",
+        "1",
+        "--precision",
+        "fp32",
+    ]
     command = [*PYTHON, "train", *flags, "--out", "stopped"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()

@@ -54,6 +54,23 @@ def test_export_then_predict_and_evaluate(model: Path, dev: Path) -> None:
     assert "exported form" not in succeed("predict", model, "good film", "--quiet").err
 
 
+def test_what_answers_is_said_or_asked_for(model: Path, dev: Path) -> None:
+    succeed("export", model, "--to", "onnx", "--dev", dev)
+    asked = succeed("predict", model, "good film", "--precision", "fp32")
+    assert "exported form" not in asked.err, "a precision asks for torch"
+    outcome = bertsmith("predict", model, "good film", "--backend", "onnx", "--precision", "fp32")
+    assert outcome.code == 2
+    assert "the precision of an exported form was fixed when it was exported" in outcome.err
+    manifest = json.loads((model / MANIFEST).read_text())
+    manifest["exports"]["openvino"] = {**manifest["exports"]["onnx"], "of": "0" * 64}
+    manifest["exports"]["openvino"]["files"] = {"model.xml": {}}
+    (model / MANIFEST).write_text(json.dumps(manifest))
+    if importlib.util.find_spec("openvino") is not None:
+        said = succeed("predict", model, "good film").err
+        assert "the exported form 'openvino' is of other weights" in said
+        assert "answering with the exported form onnx (f32)" in said
+
+
 def test_export_prints_one_object(model: Path, dev: Path) -> None:
     shown = succeed("export", model, "--to", "onnx", "--dev", dev, "--json")
     assert shown.record["form"] == "onnx"

@@ -182,7 +182,8 @@ def _steps(events: list[Event]) -> int:
 def test_a_killed_pretrain_resumes_to_the_bit(corpus: Path, tmp_path: Path) -> None:
     """SIGKILL, wherever it falls, through the command line."""
     flags = ["pretrain", str(corpus), "--size", "tiny", "--vocabulary-size", "200", "--max-steps", "60", "--batch-size",
-             "8", "--max-length", "32", "--threads", "1", "--sentences", "lines", "--save-every", "5"]  # fmt: skip
+             "8", "--max-length", "32", "--threads", "1", "--sentences", "lines", "--save-every", "5",
+             "--precision", "fp32"]  # fmt: skip
     assert run([*flags, "--out", str(tmp_path / "whole"), "--quiet"]) == 0
     out = tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-m", "bertsmith", *flags, "--out", str(out), "--quiet"])

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import bertsmith
-from bertsmith.bundle import MANIFEST, Bundle
+from bertsmith.bundle import MANIFEST, WEIGHTS, Bundle
 from bertsmith.errors import BundleError, InputError, MissingDependencyError, SettingsError
 from bertsmith.exporting import export
 from bertsmith.infer import Predictor, backends
@@ -58,6 +59,13 @@ def copied(exported: Path, tmp_path: Path) -> Path:
     return shutil.copytree(exported, tmp_path / "model")
 
 
+def change_record(folder: Path, form: str, **values: Any) -> None:
+    """Change what the manifest says of a form."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["exports"][form].update(values)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize("backend", [*RUNTIMES, "auto"])
 def test_answers_as_torch_does(exported: Path, backend: str) -> None:
     own = bertsmith.load(exported, backend="torch").predict(QUESTIONS)
@@ -76,6 +84,55 @@ def test_auto_takes_openvino_first_and_the_processor_only(exported: Path) -> Non
     assert not bertsmith.load(trained("single")).is_exported
     with pytest.raises(SettingsError, match="the backend onnx computes on the processor"):
         bertsmith.load(exported, backend="onnx", device="cuda")
+
+
+@pytest.mark.parametrize("backend", ["torch", *RUNTIMES])
+def test_many_threads_ask_one_model(exported: Path, backend: str) -> None:
+    model = bertsmith.load(exported, backend=backend)
+    questions = [QUESTIONS[start : start + 15] for start in range(0, 60, 15)]
+    alone = [model.predict(each) for each in questions]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(model.predict, questions * 15))
+    for number, answers in enumerate(found):
+        for one, other in zip(answers, alone[number % 4], strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["torch", *RUNTIMES])
+def test_outputs_outlive_the_next_question(exported: Path, backend: str) -> None:
+    model = bertsmith.load(exported, backend=backend)
+    one, other = (
+        [Encoded(ids=np.array([2, *range(start, start + 6), 3], dtype=np.int32), second=8, owner=0)] * 8
+        for start in (5, 15)
+    )
+    alone = dict(model.backend.outputs(one))
+    asked = model.backend.outputs(one)
+    found = dict([next(asked)])
+    assert len(list(model.backend.outputs(other))) == 8
+    found |= dict(asked)
+    for index, output in alone.items():
+        assert found[index]["logits"] == pytest.approx(output["logits"], abs=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["torch", "auto", *RUNTIMES])
+def test_an_unknown_precision_is_refused_whatever_answers(exported: Path, backend: str) -> None:
+    with pytest.raises(SettingsError, match="precision must be one of 'auto', 'fp32', 'bf16', got 'bf61'; did you"):
+        bertsmith.load(exported, backend=backend, precision="bf61")
+
+
+def test_a_precision_asks_for_torch(exported: Path) -> None:
+    assert bertsmith.load(exported, precision="fp32").backend.description == "torch (cpu, fp32)"
+    assert bertsmith.load(exported, precision="bf16").backend.description == "torch (cpu, bf16)"
+    with pytest.raises(SettingsError, match="fixed when it was exported: with the backend onnx it must be auto"):
+        bertsmith.load(exported, backend="onnx", precision="fp32")
+
+
+def test_says_in_which_numbers_openvino_computes_here(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bertsmith.infer.backends import openvino
+
+    change_record(copied, "openvino", precision="bf16")
+    monkeypatch.setattr(openvino, "fastest_floats", lambda: "f32")
+    assert bertsmith.load(copied, backend="openvino").backend.description == "openvino (f32)"
 
 
 def test_options_change_for_an_exported_form(exported: Path) -> None:
@@ -157,11 +214,48 @@ def test_a_damaged_file_is_refused(copied: Path, backend: str, file: str, damage
 
 
 def test_a_form_of_other_weights_is_refused(copied: Path) -> None:
-    manifest = json.loads((copied / MANIFEST).read_text())
-    manifest["exports"]["onnx"]["of"] = "0" * 64
-    (copied / MANIFEST).write_text(json.dumps(manifest))
+    change_record(copied, "onnx", of="0" * 64)
     with pytest.raises(BundleError, match=r"of other weights than model\.safetensors"):
         bertsmith.load(copied, backend="onnx")
+
+
+@pytest.mark.parametrize("wrong", [{"of": "0" * 64}, {"outputs": "logits"}])
+def test_a_form_that_cannot_be_used_is_in_no_others_way(copied: Path, wrong: dict[str, Any]) -> None:
+    change_record(copied, "openvino", **wrong)
+    with pytest.raises(BundleError, match="the exported form 'openvino'"):
+        bertsmith.load(copied, backend="openvino")
+    assert bertsmith.load(copied, backend="onnx").remark is None
+    model = bertsmith.load(copied)
+    assert model.backend.description == "onnx (f32)"
+    assert model.remark is not None
+    assert model.remark.startswith(f"not used: {copied / MANIFEST}: the exported form 'openvino'")
+    change_record(copied, "onnx", **wrong)
+    model = bertsmith.load(copied)
+    assert model.backend.description == "torch (cpu, fp32)"
+    assert model.remark is not None
+    assert "the exported form 'openvino'" in model.remark
+    assert "the exported form 'onnx'" in model.remark
+
+
+@pytest.mark.parametrize("backend", RUNTIMES)
+def test_weights_of_another_size_are_refused(copied: Path, backend: str) -> None:
+    with (copied / WEIGHTS).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(BundleError, match=rf"of other weights than .*{WEIGHTS}, which has \d+ bytes, not \d+"):
+        bertsmith.load(copied, backend=backend)
+    with pytest.raises(BundleError, match=f"{WEIGHTS}: .* cut short or changed"):
+        bertsmith.load(copied)
+
+
+def test_a_folder_that_only_answers_needs_no_weights(copied: Path) -> None:
+    (copied / WEIGHTS).unlink()
+    model = bertsmith.load(copied)
+    assert model.is_exported
+    assert model.predict(["good film"])[0].label in ("pos", "neg")
+    with pytest.raises(BundleError, match=f"{WEIGHTS}: missing"):
+        _ = model.bundle
+    with pytest.raises(BundleError, match=f"{WEIGHTS}: missing"):
+        bertsmith.load(copied, backend="torch")
 
 
 @pytest.mark.parametrize(
@@ -169,9 +263,7 @@ def test_a_form_of_other_weights_is_refused(copied: Path) -> None:
     [("outputs", "logits"), ("files", {"../model.onnx": {}}), ("max_length", None), ("precision", 32), ("of", None)],
 )
 def test_a_record_that_cannot_be_read_is_refused(copied: Path, key: str, value: Any) -> None:
-    manifest = json.loads((copied / MANIFEST).read_text())
-    manifest["exports"]["onnx"][key] = value
-    (copied / MANIFEST).write_text(json.dumps(manifest))
+    change_record(copied, "onnx", **{key: value})
     with pytest.raises(BundleError, match=f"{MANIFEST}: the exported form 'onnx': '{key}' must"):
         bertsmith.load(copied, backend="onnx")
 
@@ -205,7 +297,7 @@ def rows_of(count: int) -> Iterator[Row]:
 @pytest.mark.parametrize("look_ahead", [1, 7, 25, 1000])
 def test_a_stream_keeps_the_order(look_ahead: int) -> None:
     model = Predictor.load(trained("single"))
-    answers = list(model.stream(rows_of(100), look_ahead=look_ahead))
+    answers = list(model.stream(rows_of(100), look_ahead=look_ahead, threaded=True))
     assert [answer.row.place.line for answer in answers] == list(range(1, 101))
     expected = model.predict(QUESTIONS)
     for number, answer in enumerate(answers):
@@ -218,12 +310,12 @@ def test_an_error_comes_behind_the_answers_before_it() -> None:
         yield from rows_of(25)
         raise InputError("no more")
 
-    answers = Predictor.load(trained("single")).stream(rows(), look_ahead=10)
+    answers = Predictor.load(trained("single")).stream(rows(), look_ahead=10, threaded=True)
     found = []
     with pytest.raises(InputError, match="no more"):
         found += [next(answers) for _ in range(26)]
     assert not [thread for thread in threading.enumerate() if thread.name == "bertsmith-ahead"]
-    answers = Predictor.load(trained("single")).stream(rows(), look_ahead=10)
+    answers = Predictor.load(trained("single")).stream(rows(), look_ahead=10, threaded=True)
     assert [next(answers).row.place.line for _ in range(20)] == list(range(1, 21)), "two windows of ten are whole"
 
 
@@ -236,7 +328,7 @@ def test_no_more_than_three_windows_are_held() -> None:
             read += 1
             yield row
 
-    answers = Predictor.load(trained("single")).stream(rows(), look_ahead=10)
+    answers = Predictor.load(trained("single")).stream(rows(), look_ahead=10, threaded=True)
     for number, _ in enumerate(answers):
         time.sleep(0.001)
         assert read <= (number // 10 + 3) * 10
@@ -244,7 +336,7 @@ def test_no_more_than_three_windows_are_held() -> None:
 
 
 def test_a_stream_that_is_closed_early_ends_its_thread() -> None:
-    answers = Predictor.load(trained("single")).stream(rows_of(10_000), look_ahead=5)
+    answers = Predictor.load(trained("single")).stream(rows_of(10_000), look_ahead=5, threaded=True)
     next(answers)
     assert [thread for thread in threading.enumerate() if thread.name == "bertsmith-ahead"]
     answers.close()  # type: ignore[attr-defined]
@@ -253,8 +345,8 @@ def test_a_stream_that_is_closed_early_ends_its_thread() -> None:
 
 def test_few_rows_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "Thread", lambda *_, **__: pytest.fail("a thread for three rows"))
-    assert len(list(Predictor.load(trained("single")).stream(rows_of(3)))) == 3
-    assert len(list(Predictor.load(trained("single")).stream(rows_of(3), look_ahead=1))) == 3
+    assert len(list(Predictor.load(trained("single")).stream(rows_of(3), threaded=True))) == 3
+    assert len(list(Predictor.load(trained("single")).stream(rows_of(3), look_ahead=1, threaded=True))) == 3
 
 
 def test_what_is_made_ahead_is_one_item() -> None:

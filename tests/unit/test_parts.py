@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,3 +114,15 @@ def test_long_texts_are_read_ahead_by_their_characters(
     first = next(predictor._prepared(stream(), infer.LOOK_AHEAD, scoring=False))
     assert len(first.rows) == len(read) == 3, "no more rows than the characters allow"
     assert len(list(predictor.stream(stream()))) == 6
+
+
+def test_rows_of_a_database_are_read_by_the_thread_that_opened_it(settings: dict[str, Any]) -> None:
+    task, rows = ROWS["classify"]
+    bundle, _, _ = fit_examples(task, examples_of(task, rows), None, Settings(**settings, max_steps=1))
+    database = sqlite3.connect(":memory:")
+    database.execute("create table texts (text)")
+    database.executemany("insert into texts values (?)", [("good film",)] * 25)
+    cursor = database.execute("select text from texts")
+    found = Predictor(bundle).stream((Row({"text": text}, Place("texts")) for (text,) in cursor), look_ahead=10)
+    assert len(list(found)) == 25
+    database.close()

@@ -124,14 +124,19 @@ def test_dropout_is_a_function_of_the_seed_and_adds_in_one_pass() -> None:
     assert torch.equal(drop.add(residual, x), residual + x)
 
 
-def test_copies_of_weights_are_those_of_the_weights_and_end_with_training() -> None:
+def test_copies_of_weights_are_kept_until_the_weights_are_others() -> None:
     linear = Linear(8, 8).eval()
     x = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
     with torch.no_grad():
         plain = linear(x)
         linear.prepare(torch.bfloat16)
         assert torch.equal(linear(x), plain)
+        copies = linear.in_type(torch.bfloat16)
+        assert linear.in_type(torch.bfloat16)[0] is copies[0]
         linear.weight.mul_(2.0)
-        assert torch.equal(linear(x), plain)  # a copy
-        linear.train()
         assert not torch.equal(linear(x), plain)
+        linear.load_state_dict({"weight": copies[0].float(), "bias": copies[1].float()}, assign=True)
+        assert_close(linear(x), plain)
+        linear.prepare(torch.bfloat16)
+        linear.train()
+        assert linear.in_type(torch.bfloat16)[0] is not linear.in_type(torch.bfloat16)[0]

@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from bertsmith.errors import BundleError
 from bertsmith.events import Began
 from bertsmith.tasks.classify import Classify
 from bertsmith.training import fit, words
 from small_runs import examples_of, labelled, model_of, prepared, settings_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bertsmith.events import Event
     from bertsmith.nn.heads import Model
 
@@ -64,6 +67,39 @@ def test_some_words_learn_as_all_do(monkeypatch: pytest.MonkeyPatch, values: dic
         assert_close(value, expected[name], rtol=1e-6, atol=1e-7, msg=f"{name} differs")
     counts = [event.parameters for events in (of_some, of_all) for event in events if isinstance(event, Began)]
     assert counts[0] == counts[1] == sum(parameter.numel() for parameter in every.parameters())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"max_steps": 17, "accumulate": 2}, {"patience": 1, "evals_per_epoch": 3}, {"freeze": 1}],
+    ids=lambda values: ",".join(values),
+)
+def test_and_do_so_however_a_run_ends(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]) -> None:
+    some, every = (trained(monkeypatch, some=flag, **values)[0].state_dict() for flag in (True, False))
+    for name, value in some.items():
+        assert_close(value, every[name], rtol=1e-6, atol=1e-7, msg=f"{name} differs")
+
+
+def test_a_state_of_other_words_is_refused(tmp_path: Path) -> None:
+    """As many words, but others: the rows of the table would go to the wrong ones."""
+    state, settings = tmp_path / "state.safetensors", settings_of(epochs=3.0)
+    for texts in (("good film", "bad film"), ("fine plot", "dull plot")):
+        examples = examples_of([(texts[number % 2], (str(number % 2),)) for number in range(16)])
+        task = Classify().learn(examples)
+        if state.exists():
+            with pytest.raises(BundleError, match="the state is of other data: its rows have other words"):
+                fit(task, model_of(task), prepared(task, examples), None, settings, state=state)
+        else:
+            fit(task, model_of(task), prepared(task, examples), None, settings, state=state, stop=lambda: True)
+
+
+def test_a_word_that_the_run_does_not_have_is_an_error() -> None:
+    model = model_of(TASK)
+    data = prepared(TASK, EXAMPLES)
+    with words.words_of(model, data.encoded), pytest.raises(IndexError):
+        row_V = model.encoder.embeddings.row_V
+        assert row_V is not None
+        model.encoder.embeddings.word(row_V[4])
 
 
 def test_words_never_seen_decay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,5 +18,5 @@ def say_what_answers(predictor: Predictor, watch: Watch) -> None:
     """Say which exported form answers, or why one that is there does not; of torch alone there is nothing to say."""
     if predictor.remark is not None:
         watch.say(predictor.remark, warning=True)
-    elif predictor.is_exported:
+    if predictor.is_exported:
         watch.say(f"answering with the exported form {predictor.backend.description}")

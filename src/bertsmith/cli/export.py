@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, with_flags
 from bertsmith.cli.reading import columns_of, flags_of_others, reading_flags, reading_of, task_of_model
-from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT, SAME_NUMBER
+from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,6 +81,8 @@ def export(
 
 def _table(found: Exported, least_agreement: float, most_drift: float) -> Table:
     from rich.table import Table
+
+    from bertsmith.tasks.regress import SAME_NUMBER
 
     table = Table(title=f"{show.escape(str(found.folder))}: exported form {found.form}", title_justify="left")
     table.add_column("measure")

@@ -111,7 +111,7 @@ def predict(
             rows = _warned_of_columns(opened, watch) if lines and per_word else opened
         with _opened(out) as stream, writer(stream, to, out) as write:
             began = time.monotonic()
-            for number, answer in enumerate(predictor.stream(rows, look_ahead=look_ahead), start=1):
+            for number, answer in enumerate(predictor.stream(rows, look_ahead=look_ahead, threaded=True), start=1):
                 record = answer.prediction.record()
                 if number == 1:
                     _check_kept(kept, record)

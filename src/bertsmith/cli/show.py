@@ -1,7 +1,7 @@
 """What people see: progress while training, tables of scores. Progress goes to stderr, results to stdout.
 
-The events of a run come with torch, so they are imported only where there are some: who answers with an exported model
-says what there is to say with `Watch.say` and `Watch.answered`. rich, too, is imported only for terminals and tables.
+The events of a run are imported only where there are some: who answers with an exported model says what there is to say
+with `Watch.say` and `Watch.answered`. rich, too, is imported only for terminals and tables.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
     epochs: float = 3.0
     max_steps: int | None = None
     batch_size: int = 32
+    group_window: int = 0
     accumulate: int = 1
+    checkpointing: bool = False
     max_length: int | None = None
     learning_rate: float | None = None
     schedule: Literal["linear", "constant"] = "linear"
@@ -66,6 +68,7 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
     head_seed: int | None = None
     order_seed: int | None = None
     dropout_seed: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -93,7 +96,8 @@ class BertEstimator(BaseEstimator):  # type: ignore[misc]
     def _predictions(self, rows: Sequence[Row]) -> list[Any]:
         """A task's predictions, one a row. A warning says how many texts were not read whole."""
         check_is_fitted(self)
-        answers = list(Predictor(self.bundle_, device=pick_device(self.device)).stream(rows))
+        predictor = Predictor(self.bundle_, device=pick_device(self.device), precision=self.precision)
+        answers = list(predictor.stream(rows))
         if cut := sum(answer.length.cut > 0 for answer in answers):
             limit = self.bundle_.max_length
             text = f"{cut:,} of {len(answers):,} rows are longer than {limit} tokens and were not read whole"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertsmith.bundle import MANIFEST, WEIGHTS, Bundle, Outline, check_is_folder, read_manifest
 from bertsmith.errors import InputError
-from bertsmith.exports import exported_forms
+from bertsmith.exports import Recorded
 from bertsmith.infer.answering import answered
 from bertsmith.infer.backends import Choice, choose, opened
 from bertsmith.infer.lengths import Length
@@ -93,14 +93,16 @@ class Predictor:
         """
         folder = Path(folder)
         check_is_folder(folder)
-        choice = _chosen(folder, backend, device)
+        choice = _chosen(folder, backend, device, precision)
         if choice.form is None:
             predictor = cls(Bundle.load(folder), device=_device(device), precision=precision)
             predictor.remark = choice.remark
             return predictor
         outline = Outline.read(folder, read_manifest(folder, unread=(WEIGHTS,)))
         limit = min(outline.max_length, choice.form.max_length)
-        return cls._exported(replace(outline, max_length=limit), opened(choice.form), folder)
+        predictor = cls._exported(replace(outline, max_length=limit), opened(choice.form), folder)
+        predictor.remark = choice.remark
+        return predictor
 
     @classmethod
     def _exported(cls, outline: Outline, backend: Backend, folder: Path) -> Predictor:
@@ -138,26 +140,29 @@ class Predictor:
             raise InputError("predict takes a list of texts, got one text; write predict([text])")
         ask = self.outline.task.ask
         rows = [ask(question, Place(f"question {number}")) for number, question in enumerate(questions, 1)]
-        return [answer.prediction for answer in self.stream(rows)]
+        return [answer.prediction for answer in self.stream(rows, threaded=True)]
 
-    def stream(self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD, scoring: bool = False) -> Iterator[Answer]:
-        """Every row with its prediction, in order, holding the rows of three windows of `look_ahead` at most.
+    def stream(
+        self, rows: Iterable[Row], *, look_ahead: int = LOOK_AHEAD, scoring: bool = False, threaded: bool = False
+    ) -> Iterator[Answer]:
+        """Every row with its prediction, in order, holding the rows of a window of `look_ahead`.
 
-        While one window is computed, a thread of its own reads and tokenises the next, and no further. With a
-        look_ahead of 1, for whoever waits for an answer before the next question, there is no such thread.
+        threaded: read and tokenise the next windows in a thread of its own, while one is computed; then the rows of
+        three windows are held at most. Rows that only their own thread may read, as of a database, forbid that, and a
+        look_ahead of 1, for whoever waits for an answer before the next question, has no use for it.
         scoring: predict what can be scored (masked words, where a task hides them), not what is asked for.
         """
         task, tokenizer = self.outline.task, self.outline.tokenizer
-        for window in self._windows(iter(rows), look_ahead, scoring=scoring):
+        for window in self._windows(iter(rows), look_ahead, scoring=scoring, threaded=threaded):
             predictions = answered(task, self.backend, window.examples, window.sequences)
             for row, example, lengths, prediction in zip(
                 window.rows, window.examples, window.encoded, predictions, strict=True
             ):
                 yield Answer(row, example, task.spelled(prediction, example, tokenizer), Length.of(lengths))
 
-    def _windows(self, rows: Iterator[Row], look_ahead: int, *, scoring: bool) -> Iterator[_Window]:
+    def _windows(self, rows: Iterator[Row], look_ahead: int, *, scoring: bool, threaded: bool) -> Iterator[_Window]:
         windows = self._prepared(rows, look_ahead, scoring=scoring)
-        if look_ahead == 1:
+        if look_ahead == 1 or not threaded:
             return windows
         first = next(windows, None)
         if first is None:
@@ -201,14 +206,12 @@ def _items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
-def _chosen(folder: Path, backend: str, device: torch.device | str | None) -> Choice:
+def _chosen(folder: Path, backend: str, device: torch.device | str | None, precision: str) -> Choice:
     """Which of a folder's exported forms answers; none of a folder that transformers saved, which has none."""
-    forms = {}
-    if backend != "torch" and (folder / MANIFEST).is_file():
-        # the files are checked when they are opened
-        manifest = read_manifest(folder, unread=None)
-        forms = exported_forms(folder, manifest)
-    return choose(backend, forms, device=str(device or "auto"), folder=str(folder))
+    # the files are checked when they are opened
+    has_manifest = backend != "torch" and (folder / MANIFEST).is_file()
+    manifest = read_manifest(folder, unread=None) if has_manifest else {}
+    return choose(backend, Recorded(folder, manifest), device=str(device or "auto"), precision=precision)
 
 
 def _device(device: torch.device | str | None) -> torch.device | None:

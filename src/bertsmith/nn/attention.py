@@ -73,7 +73,8 @@ class _Attend(torch.autograd.Function):
             mixed = torch.bmm(share if mask is None else share * mask, value)
             # values are fewer than shares, so it is they that grow by what dropout asks for
             _pack(mixed if mask is None else mixed.mul_(ctx.grow), side, block.count, form.heads, into=attended_RD)
-            saved += [query, key, value, share, mask]
+            if any(ctx.needs_input_grad):
+                saved += [query, key, value, share, mask]
         ctx.save_for_backward(*saved)
         return attended_RD
 

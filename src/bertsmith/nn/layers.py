@@ -39,21 +39,29 @@ class Linear(nn.Linear):
     """A linear layer that computes in the type of what it is given."""
 
     _copies: tuple[Tensor, Tensor] | None = None
+    _copied_from: tuple[int, int] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, *self.in_type(x.dtype))
 
     def in_type(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias in a type."""
-        if self._copies is not None and self._copies[0].dtype == dtype:
+        if self._copies is not None and self._copies[0].dtype == dtype and self._copied_from == self._state():
             return self._copies
         return self.weight.to(dtype), self.bias.to(dtype)
 
     def prepare(self, dtype: torch.dtype) -> None:
-        """Keep copies in a type, so that small batches need not wait for them; training lets go of them."""
-        self._copies = (
-            None if dtype == self.weight.dtype else (self.weight.detach().to(dtype), self.bias.detach().to(dtype))
-        )
+        """Keep copies in a type, so that small batches need not wait for them.
+
+        Training lets go of them, and weights that have changed or moved since have none.
+        """
+        self._copies, self._copied_from = None, self._state()
+        if dtype != self.weight.dtype:
+            self._copies = (self.weight.detach().to(dtype), self.bias.detach().to(dtype))
+
+    def _state(self) -> tuple[int, int]:
+        """What differs once the weights are others: where they lie, and how often they were written to."""
+        return self.weight.data_ptr(), self.weight._version
 
     def train(self, mode: bool = True) -> Self:
         if mode:

@@ -12,6 +12,7 @@ the vocabulary.
 from __future__ import annotations
 
 import enum
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,9 @@ class Layout:
             [np.zeros(0, np.int64), *(at + start for at, start in zip(chosen, starts, strict=True))]
         )
         count_S = np.array([len(each) for each in chosen] or [0] * len(lengths), dtype=np.int64)
-        ranges = _similar(length_S, most_padding=cls.MOST_PADDING, most_scores=cls.MOST_SCORES)
+        # an accelerator wants few large products
+        most_scores = cls.MOST_SCORES if device is None or device.type == "cpu" else sys.maxsize
+        ranges = _similar(length_S, most_padding=cls.MOST_PADDING, most_scores=most_scores)
         return cls(
             lengths=tuple(int(length) for length in lengths),
             first_S=torch.from_numpy(first_S).to(device),

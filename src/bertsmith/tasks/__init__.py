@@ -83,9 +83,10 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     """One use of an encoder: its options and what it learned from the data, frozen.
 
     name: as on the command line. example: a command that trains it, on files of its usual form. head_kind: which of a
-    family's head forms it takes. part: what `details` are of. inputs: what it reads from a row. asked: the inputs
-    that unnamed texts are, in their order. scores: their names. tuned_on_dev: options that ask for dev rows.
-    sums_sequences: the loss of a row is the sum of its sequences' losses, so that they need not be in one batch.
+    family's head forms it takes. part: what `details` are of. decides: what `agreeing` counts, for messages. inputs:
+    what it reads from a row. asked: the inputs that unnamed texts are, in their order. scores: their names.
+    tuned_on_dev: options that ask for dev rows. sums_sequences: the loss of a row is the sum of its sequences' losses,
+    so that they need not be in one batch.
     Every example has a `target` (None where its row has none) and a `place`.
     """
 
@@ -94,6 +95,7 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     example: ClassVar[str]
     head_kind: ClassVar[str]
     part: ClassVar[str] = "label"
+    decides: ClassVar[str] = "rows"
     sums_sequences: ClassVar[bool] = False
     inputs: ClassVar[tuple[Input, ...]]
     asked: ClassVar[tuple[str, ...]]
@@ -223,6 +225,13 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
     def untuned(self) -> str | None:
         """What to say if there are no dev rows for `calibrate`; None if nothing waits for them."""
         return None
+
+    def agreeing(self, examples: Sequence[ExampleT]) -> Callable[[PredictionT, PredictionT], Sequence[bool]]:
+        """Tells of two predictions for a row, among rows like these, which of its decisions are the same in both.
+
+        Left as it is, there is one decision a row: all of the prediction.
+        """
+        return lambda one, other: [one == other]
 
     def baseline(self, examples: Sequence[ExampleT]) -> Sequence[PredictionT] | None:
         """What one predicts without a model: the commonest label or the mean of the training data.

@@ -440,6 +440,14 @@ class Answer(Task[QuestionExample, Answered]):
             answers.append(Answered(candidates, answered=bool(first) and not self.may_be_unanswerable, id=example.id))
         return answers
 
+    def agreeing(self, examples: Sequence[QuestionExample]) -> Callable[[Answered, Answered], Sequence[bool]]:
+        """The slice of the passage is what is decided, or that there is no answer."""
+
+        def decided(prediction: Answered) -> tuple[Any, ...]:
+            return prediction.answered, prediction.start, prediction.stop
+
+        return lambda one, other: [decided(one) == decided(other)]
+
     def collapsed(self, examples: Sequence[QuestionExample], predictions: Sequence[Answered]) -> str | None:
         if not any(prediction.answered for prediction in predictions):
             return None if not any(example.target for example in examples) else "collapsed: no question is answered"

@@ -295,6 +295,12 @@ class Classify(TextTask[Labels, Classification]):
         )
         return [answer] * len(examples)
 
+    def agreeing(
+        self, examples: Sequence[TextExample[Labels]]
+    ) -> Callable[[Classification, Classification], Sequence[bool]]:
+        """All labels of a row are one decision."""
+        return lambda one, other: [one.labels == other.labels]
+
     def collapsed(self, examples: Sequence[TextExample[Labels]], predictions: Sequence[Classification]) -> str | None:
         given = {prediction.labels for prediction in predictions}
         if len(given) > 1 or len({example.target for example in examples}) == 1:

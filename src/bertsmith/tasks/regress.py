@@ -44,6 +44,8 @@ class Estimate:
 LARGEST = 1e15
 # A target so many standard deviations from the mean is said to be an outlier.
 OUTLIER = 6
+# Two estimates are the same answer if they are so near to each other, as a share of the range of the right ones.
+SAME_NUMBER = 0.02
 # Whole numbers of no more values than this may be names of classes. (Stars from 1 to 5 are amounts.)
 MOST_CLASSES = 4
 
@@ -52,6 +54,7 @@ class Regress(TextTask[float, Estimate]):
     """One text or a pair → a number: squared error on standardised targets, answers in the data's units."""
 
     name = "regress"
+    decides = "numbers"
     summary = "one text, or a pair of texts, to a number"
     example = "bertsmith train regress --train train.tsv --dev dev.tsv --out runs/ratings"
     inputs = (
@@ -145,6 +148,13 @@ class Regress(TextTask[float, Estimate]):
         if self.pairs is None:  # nothing was learned here
             return None
         return [Estimate(self.mean)] * len(examples)
+
+    def agreeing(self, examples: Sequence[TextExample[float]]) -> Callable[[Estimate, Estimate], Sequence[bool]]:
+        """Numbers are the same within a share of these rows' range, or of training's deviation where that is more: few
+        rows, or equal ones, do not tell the scale."""
+        targets = [example.target for example in examples if example.target is not None]
+        most = SAME_NUMBER * max(max(targets) - min(targets) if targets else 0.0, self.deviation)
+        return lambda one, other: [abs(one.value - other.value) <= most]
 
     def collapsed(self, examples: Sequence[TextExample[float]], predictions: Sequence[Estimate]) -> str | None:
         spread = float(np.std([prediction.value for prediction in predictions]))

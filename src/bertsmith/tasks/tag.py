@@ -22,7 +22,7 @@ from bertsmith.tasks._pieces import Pieces, anchored
 from bertsmith.tasks._words import TagExample, read_example
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -122,6 +122,7 @@ class Tag(Task[TagExample, Tagging]):
     example = "bertsmith train tag --train train.conll --dev dev.conll --out runs/ner"
     head_kind = "token"
     part = "tag"
+    decides = "words"
     sums_sequences = True
     asked = ("text",)
     inputs = (
@@ -421,6 +422,10 @@ class Tag(Task[TagExample, Tagging]):
             return None
         usual = self._usual()
         return [self._tagging(each, [usual] * len(each.words), [1.0] * len(each.words)) for each in examples]
+
+    def agreeing(self, examples: Sequence[TagExample]) -> Callable[[Tagging, Tagging], Sequence[bool]]:
+        """Each word's tag is a decision."""
+        return lambda one, other: [tag == other_tag for tag, other_tag in zip(one.tags, other.tags, strict=True)]
 
     def collapsed(self, examples: Sequence[TagExample], predictions: Sequence[Tagging]) -> str | None:
         given = {tag for prediction in predictions for tag in prediction.tags}

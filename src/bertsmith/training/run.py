@@ -162,6 +162,7 @@ def fit_sets(
             if state is not None:
                 state.unlink(missing_ok=True)
             pretrained = anew()
+    model.encoder.products = None  # in which type a bundle computes is for those to say who use it
     evaluation = None
     if dev_set is not None and not ended.stopped:
         task = calibrated
@@ -181,6 +182,7 @@ def fit_sets(
         training={
             "encoder": {"name": pretrained.source.name, "revision": pretrained.source.revision},
             "settings": attempt_settings.model_dump(mode="json"),
+            "data": dict(data or {}),
             "steps": ended.steps,
             "best_step": ended.best_step,
             "attempt": attempt,

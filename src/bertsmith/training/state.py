@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import torch
     from torch import Tensor
 
     from bertsmith.nn.heads import Model
@@ -53,6 +53,8 @@ def save_state(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value
     tensors.update({f"best.{name}": tensor for name, tensor in (best or {}).items()})
+    if model.encoder.embeddings.row_V is not None:
+        tensors["words"] = model.encoder.embeddings.row_V
     detached = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         save_file(detached, temporary, metadata={"position": json.dumps(asdict(position))})
@@ -75,6 +77,9 @@ def load_state(path: Path, model: Model, optimizer: torch.optim.Optimizer) -> tu
     position = read_position(path)
     with safe_open(path, framework="pt", device=str(model.device)) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    words, own_words = tensors.pop("words", None), model.encoder.embeddings.row_V
+    if (words is None) != (own_words is None) or (own_words is not None and not torch.equal(own_words, words)):
+        raise BundleError(f"{path}: the state is of other data: its rows have other words")
     own = model.state_dict()
     wrong = [name for name, value in own.items() if getattr(tensors.get(f"model.{name}"), "shape", None) != value.shape]
     if wrong:

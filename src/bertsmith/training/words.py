@@ -71,7 +71,8 @@ class WordTable:
         vocabulary, width = self._full.weight.shape
         self.unseen = (vocabulary - len(used)) * width
         self._used = torch.from_numpy(used).to(model.device)
-        row_V = torch.zeros(vocabulary, dtype=torch.int64, device=model.device)
+        # an id that the run does not have has a row that is not there, and so an error
+        row_V = torch.full((vocabulary,), len(used), device=model.device)
         row_V[self._used] = torch.arange(len(used), device=model.device)
         self._embeddings.word = nn.Embedding(len(used), width, _weight=self._full.weight.detach()[self._used])
         self._embeddings.row_V = row_V

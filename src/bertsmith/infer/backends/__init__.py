@@ -10,13 +10,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from bertsmith.config import PRECISIONS
 from bertsmith.errors import BundleError, MissingDependencyError, SettingsError, listed, nearest
 from bertsmith.exports import FORMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from bertsmith.exports import ExportedForm
+    from bertsmith.exports import ExportedForm, Form, Recorded
     from bertsmith.records import Encoded
     from bertsmith.tasks import Output
 
@@ -45,47 +47,64 @@ class Choice:
     remark: str | None = None
 
 
-def choose(asked: str, forms: Mapping[str, ExportedForm], *, device: str, folder: str) -> Choice:
-    """What answers where the user asked for a backend by this name and this device, and a bundle has these forms.
+def check_asked(backend: str, precision: str) -> None:
+    """Raises SettingsError for an unknown name of a backend or a precision."""
+    for name, value, allowed in (("backend", backend, NAMES), ("precision", precision, PRECISIONS)):
+        if value not in allowed:
+            raise SettingsError(f"{name} must be one of {listed(allowed)}, got {value!r}{nearest(str(value), allowed)}")
 
-    ``auto`` takes an exported form whose runtime is installed, as long as no accelerator is asked for by name. A
-    runtime's name takes its form, and the one of 8 bits only where there is no other.
-    Raises SettingsError for an unknown name or another device than the processor, BundleError if there is no such
-    form, MissingDependencyError if its runtime is not installed.
+
+def choose(asked: str, recorded: Recorded, *, device: str, precision: str) -> Choice:
+    """What answers where the user asked for a backend, a device and a precision, and a bundle has these forms.
+
+    ``auto`` takes the best form that can be used and whose runtime is installed, as long as no accelerator and no
+    precision is asked for by name. A runtime's name takes its form, and the one of 8 bits only where there is no other.
+    Raises SettingsError for an unknown name, or for another device or a precision where an exported form is asked for;
+    BundleError if there is no such form, or its record cannot be used; MissingDependencyError if its runtime is not
+    installed.
     """
-    if asked not in NAMES:
-        raise SettingsError(f"backend must be one of {listed(NAMES)}, got {asked!r}{nearest(asked, NAMES)}")
+    check_asked(asked, precision)
     if asked == "torch":
         return Choice(None)
+    on_processor, any_precision = device in ("auto", "cpu"), precision == "auto"
     if asked == "auto":
-        return _automatic(forms, device=device)
-    if device not in ("auto", "cpu"):
+        return _automatic(recorded) if on_processor and any_precision else Choice(None)
+    if not on_processor:
         raise SettingsError(
             f"the backend {asked} computes on the processor; device must be auto or cpu, got {device!r}"
         )
-    fitting = [form for form in forms.values() if asked in (form.form.name, form.form.name.removesuffix("-int8"))]
+    if not any_precision:
+        raise SettingsError(
+            f"the precision of an exported form was fixed when it was exported: with the backend {asked} it must be "
+            f"auto, got {precision!r} (the backend torch takes it)"
+        )
+    fitting = [form for form in recorded.forms() if asked in (form.name, form.name.removesuffix("-int8"))]
     if not fitting:
         raise BundleError(
-            f"{folder}: holds no exported form {asked!r} {_having(forms)}; make it with: {_command(folder, asked)}"
+            f"{recorded.folder}: holds no exported form {asked!r} {_having(recorded)}; make it with: "
+            f"{_command(recorded.folder, asked)}"
         )
     _check_installed(fitting[0])
-    return Choice(fitting[0])
+    return Choice(recorded.read(fitting[0]))
 
 
-def _automatic(forms: Mapping[str, ExportedForm], *, device: str) -> Choice:
-    if device not in ("auto", "cpu"):
-        return Choice(None)
-    for form in forms.values():
-        if installed(form.form.runtime):
-            return Choice(form)
-    if not forms:
-        return Choice(None)
-    first = next(iter(forms.values())).form
-    return Choice(
-        None,
-        f"torch answers: {first.runtime}, for the exported form {first.name!r}, is not installed "
-        f"(pip install 'bertsmith[{first.extra}]')",
-    )
+def _automatic(recorded: Recorded) -> Choice:
+    """The best form that can be used, and what to say of better ones that cannot."""
+    unusable: list[str] = []
+    missing: list[str] = []
+    for form in recorded.forms():
+        if not installed(form.runtime):
+            missing.append(
+                f"{form.runtime}, for the exported form {form.name!r}, is not installed "
+                f"(pip install 'bertsmith[{form.extra}]')"
+            )
+            continue
+        try:
+            return Choice(recorded.read(form), "; ".join(unusable) or None)
+        except BundleError as error:
+            unusable.append(f"not used: {error}")
+    why = "; ".join([*unusable, *missing[:1]])
+    return Choice(None, f"torch answers: {why}" if why else None)
 
 
 def installed(runtime: str) -> bool:
@@ -93,19 +112,20 @@ def installed(runtime: str) -> bool:
     return importlib.util.find_spec(runtime) is not None
 
 
-def _check_installed(form: ExportedForm) -> None:
-    if not installed(form.form.runtime):
+def _check_installed(form: Form) -> None:
+    if not installed(form.runtime):
         raise MissingDependencyError(
-            f"{form.form.runtime}, which computes the exported form {form.form.name!r}, is not installed; install it "
-            f"with: pip install 'bertsmith[{form.form.extra}]'"
+            f"{form.runtime}, which computes the exported form {form.name!r}, is not installed; install it "
+            f"with: pip install 'bertsmith[{form.extra}]'"
         )
 
 
-def _having(forms: Mapping[str, ExportedForm]) -> str:
-    return f"(it has {listed(forms)})" if forms else "(it has none)"
+def _having(recorded: Recorded) -> str:
+    names = [form.name for form in recorded.forms()]
+    return f"(it has {listed(names)})" if names else "(it has none)"
 
 
-def _command(folder: str, asked: str) -> str:
+def _command(folder: Path, asked: str) -> str:
     runtime, _, int8 = asked.partition("-")
     return f"bertsmith export {folder} --to {runtime}{' --int8' if int8 else ''}"
 

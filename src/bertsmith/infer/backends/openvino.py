@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -39,18 +40,24 @@ def without_converter() -> Iterator[None]:
 
 
 class OpenVinoBackend:
-    """A graph in OpenVINO's form, on the processor. Raises BundleError if OpenVINO cannot open it."""
+    """A graph in OpenVINO's form, on the processor. Raises BundleError if OpenVINO cannot open it.
+
+    One compiled graph, asked by any number of threads.
+    """
 
     def __init__(self, form: ExportedForm) -> None:
         self._form = form
-        accepted = form.precision.rpartition("+")[2]  # of the numbers that are not whole ones of 8 bits
+        whole, plus, accepted = form.precision.rpartition("+")  # the last is of what is not in whole numbers of 8 bits
         floats = accepted if accepted == "f32" else fastest_floats()
-        self._request: Any = _compiled(form.main, floats).create_infer_request()
-        self._taken = {name for each in self._request.model_inputs for name in each.names}
+        self._precision = f"{whole}{plus}{floats}"
+        self._compiled: Any = _compiled(form.main, floats)
+        self._taken = {name for each in self._compiled.inputs for name in each.names}
+        # a request holds the numbers of one computation and refuses a second one meanwhile, so each thread has its own
+        self._of_thread = threading.local()
 
     @property
     def description(self) -> str:
-        return f"{self._form.form.name} ({self._form.precision})"
+        return f"{self._form.form.name} ({self._precision})"
 
     def outputs(self, sequences: Sequence[Encoded]) -> Iterator[tuple[int, Output]]:
         return padded.outputs(self._form, self._compute, sequences)
@@ -58,8 +65,14 @@ class OpenVinoBackend:
     def _compute(self, inputs: Mapping[str, NDArray[np.int64]]) -> Sequence[NDArray[np.float32]]:
         # a family without segments has a graph that does not take them
         given = {name: array for name, array in inputs.items() if name in self._taken}
-        found = self._request.infer(given, share_inputs=True, share_outputs=True)
+        found = self._request().infer(given, share_inputs=True, share_outputs=True)
         return [found[name] for name in self._form.outputs]
+
+    def _request(self) -> Any:
+        """This thread's."""
+        if not hasattr(self._of_thread, "request"):
+            self._of_thread.request = self._compiled.create_infer_request()
+        return self._of_thread.request
 
 
 def fastest_floats() -> str:

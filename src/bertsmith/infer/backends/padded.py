@@ -29,21 +29,22 @@ def outputs(
     compute: Callable[[Mapping[str, NDArray[np.int64]]], Sequence[NDArray[np.float32]]],
     sequences: Sequence[Encoded],
 ) -> Iterator[tuple[int, Output]]:
-    """The position and the outputs of every sequence, the longest first, from a graph that `compute` runs."""
+    """The position and the outputs of every sequence, the longest first, from a graph that `compute` runs.
+
+    What `compute` gives may be overwritten by its next call in this thread: it is copied before anything is yielded.
+    """
     lengths = [len(sequence) for sequence in sequences]
     for group in by_budget(lengths, most_tokens=BATCH_TOKENS, most_rows=BATCH_TOKENS // 8):
         batch = [sequences[index] for index in group]
         arrays = dict(zip(form.outputs, compute(padded(batch)), strict=True))
-        for row, (index, sequence) in enumerate(zip(group, batch, strict=True)):
-            rows = {name: array[row] for name, array in arrays.items()}
-            # copies: a runtime may write its next outputs where these are
-            yield (
-                index,
-                {
-                    name: (each if form.reads_first else each[: len(sequence)]).astype(np.float32)
-                    for name, each in rows.items()
-                },
-            )
+        copies = [
+            {
+                name: (array[row] if form.reads_first else array[row, : len(sequence)]).astype(np.float32)
+                for name, array in arrays.items()
+            }
+            for row, sequence in enumerate(batch)
+        ]
+        yield from zip(group, copies, strict=True)
 
 
 def padded(sequences: Sequence[Encoded]) -> dict[str, NDArray[np.int64]]:
