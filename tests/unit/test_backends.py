@@ -376,3 +376,14 @@ def test_scoring_never_imports_torch(exported: Path, backend: str, tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert 0 <= json.loads(done.stdout)["scores"]["accuracy"]["value"] <= 1
+
+
+def test_torch_answers_without_its_compiler(exported: Path) -> None:
+    """torch._dynamo takes longer to import than torch itself."""
+    code = (
+        "import sys, bertsmith\n"
+        f"bertsmith.load({str(exported)!r}, backend='torch').predict(['good film'])\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

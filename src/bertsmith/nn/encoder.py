@@ -56,9 +56,9 @@ class Embeddings(nn.Module):
         super().__init__()
         self.first_position = config.first_position
         self.row_V: Tensor | None = None
-        self.word = nn.Embedding(config.vocabulary, config.embedding_width)
-        self.position = nn.Embedding(config.positions, config.embedding_width)
-        self.segment = nn.Embedding(config.segments, config.embedding_width) if config.segments else None
+        self.word = _table(config.vocabulary, config.embedding_width)
+        self.position = _table(config.positions, config.embedding_width)
+        self.segment = _table(config.segments, config.embedding_width) if config.segments else None
         self.norm = LayerNorm(config.embedding_width, eps=config.norm_epsilon)
         self.dropout = Dropout(config.dropout)
         narrower = config.embedding_width != config.width
@@ -72,6 +72,12 @@ class Embeddings(nn.Module):
             embedded_TE = embedded_TE + self.segment(segment_T.clamp_max(self.segment.num_embeddings - 1))
         embedded_TE = self.dropout(self.norm(embedded_TE))
         return embedded_TE if self.projection is None else self.projection(embedded_TE)  # type: ignore[no-any-return]
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    # On the meta device there is nothing to be set at random, and to try imports torch's compiler, which takes seconds.
+    weight = torch.empty(rows, width)
+    return nn.Embedding(rows, width, _weight=weight if weight.is_meta else None)
 
 
 class Encoder(nn.Module):
