@@ -14,6 +14,7 @@ from bertsmith.bundle import Bundle
 from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import SettingsError, TrainingError, listed, nearest
 from bertsmith.evaluation import Evaluation, score
+from bertsmith.events import nobody
 from bertsmith.files import sha256
 from bertsmith.infer import Predictor
 from bertsmith.records import Input
@@ -26,13 +27,9 @@ if TYPE_CHECKING:
     from bertsmith.bundle import Outline
     from bertsmith.config import Settings
     from bertsmith.data import Rows
-    from bertsmith.events import Event, Listener
+    from bertsmith.events import Listener
     from bertsmith.tasks import Task
     from bertsmith.training import Fit
-
-
-def nobody(event: Event) -> None:
-    """A listener that does nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from bertsmith import __version__, exports
-from bertsmith.api import nobody, read_examples
+from bertsmith.api import read_examples
 from bertsmith.batching import shuffled
 from bertsmith.bundle import MANIFEST, Bundle, check_is_folder, read_manifest
 from bertsmith.config import Settings
 from bertsmith.errors import BundleError, DataError, ExportError, SettingsError
 from bertsmith.evaluation import score
-from bertsmith.events import Said
+from bertsmith.events import Said, nobody
 from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT, ExportedForm, Recorded, weights_of
 from bertsmith.files import sha256
 from bertsmith.infer.answering import answered
