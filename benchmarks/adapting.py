@@ -50,7 +50,7 @@ GENERAL, DOMAIN = "general", "medicine"
 
 @dataclass(frozen=True, slots=True)
 class TaskSet:
-    """A task to adapt to. epochs: of the task; adapt_epochs: of its texts before."""
+    """A task to adapt to. epochs: of the task."""
 
     task: str
     train: str
@@ -58,22 +58,21 @@ class TaskSet:
     columns: dict[str, str]
     score: str
     epochs: float
-    adapt_epochs: float
     format: str = "auto"
     header: bool | None = None
 
 
 TASKS = {
     "cola": TaskSet(
-        "classify", "cola/in_domain_train.tsv", "cola/in_domain_dev.tsv", {"text": "4", "label": "2"}, "mcc", 2, 10,
+        "classify", "cola/in_domain_train.tsv", "cola/in_domain_dev.tsv", {"text": "4", "label": "2"}, "mcc", 2,
         header=False,
     ),
     "rte": TaskSet(
         "classify", "rte/train.tsv", "rte/dev.tsv", {"text": "sentence1", "text_b": "sentence2", "label": "label"},
-        "accuracy", 3, 10,
+        "accuracy", 3,
     ),
     "wnut17": TaskSet(
-        "tag", "wnut17/wnut17train.conll", "wnut17/emerging.test.annotated", {"words": "1", "tags": "2"}, "f1", 3, 10,
+        "tag", "wnut17/wnut17train.conll", "wnut17/emerging.test.annotated", {"words": "1", "tags": "2"}, "f1", 3,
         format="conll",
     ),
 }  # fmt: skip
@@ -210,7 +209,8 @@ def task(runs: Runs, work: Path) -> None:
     for name in options.tasks.split(","):
         for seed in range(1, options.seeds + 1):
             for adapt in (False, True):
-                key = f"task: {name}, {'adapted' if adapt else 'plain'}, seed {seed}"
+                kind = f"adapted for {options.adapt_epochs:g} epochs" if adapt else "plain"
+                key = f"task: {name}, {kind}, seed {seed}"
                 runs.make(
                     key, lambda name=name, adapt=adapt, seed=seed: on_task(TASKS[name], adapt, seed, options, work)
                 )
@@ -223,7 +223,7 @@ def on_task(
     settings = bertsmith.Settings(
         train=options.data / this.train, columns=this.columns, format=this.format, header=this.header,
         encoder=encoder or options.encoder, out=work / "task", overwrite=True, epochs=this.epochs, adapt=adapt,
-        adapt_epochs=this.adapt_epochs, max_length=128, dev_fraction=0.0, keep="last", seed=seed, device="cpu",
+        adapt_epochs=options.adapt_epochs, max_length=128, dev_fraction=0.0, keep="last", seed=seed, device="cpu",
         max_steps=options.quick or None,
     )  # fmt: skip
     run = bertsmith.train(task_class(this.task)(), settings)
@@ -268,7 +268,7 @@ def nothing(runs: Runs, work: Path) -> None:
     start.encoder.initialize(torch.Generator().manual_seed(1))
     write_pretrained(random_start, start.encoder, start.family, start.tokenizer)
     small = TaskSet(
-        "classify", "sms_spam/SMSSpamCollection.tsv", "", {"text": "2", "label": "1"}, "mcc", 3, 1, header=False
+        "classify", "sms_spam/SMSSpamCollection.tsv", "", {"text": "2", "label": "1"}, "mcc", 3, header=False
     )
     rows = (data / small.train).read_text(encoding="utf-8").splitlines(keepends=True)
     (work / "spam").mkdir(exist_ok=True)
@@ -277,7 +277,7 @@ def nothing(runs: Runs, work: Path) -> None:
     sets = {
         "cola": TASKS["cola"],
         "spam, a tenth": TaskSet(
-            "classify", str(work / "spam" / "train.tsv"), str(work / "spam" / "test.tsv"), small.columns, "mcc", 5, 1,
+            "classify", str(work / "spam" / "train.tsv"), str(work / "spam" / "test.tsv"), small.columns, "mcc", 5,
             header=False,
         ),
     }  # fmt: skip
@@ -341,6 +341,7 @@ def command_line() -> argparse.Namespace:
     parser.add_argument("--tasks", default=",".join(TASKS), help=f"of {','.join(TASKS)}")
     parser.add_argument("--seeds", type=int, default=3, help="how many: 1, 2, … (3)")
     parser.add_argument("--epochs", type=float, default=10, help="of the domain's corpus (10)")
+    parser.add_argument("--adapt-epochs", type=float, default=10, help="of a task's texts (10)")
     parser.add_argument("--tiny-epochs", type=float, default=10, help="of the tiny BERT's corpus (10)")
     parser.add_argument("--encoder", default="minilm", help="a folder, or minilm (packaged)")
     parser.add_argument("--data", type=Path, default=os.environ.get("BERTSMITH_DATA"), help="the folder of data sets")

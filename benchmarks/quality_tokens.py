@@ -3,6 +3,7 @@
     python benchmarks/quality_tokens.py --quick                      # 60 steps of two sets, to see that it works
     python benchmarks/quality_tokens.py --seeds 3                    # all sets but the last, ours and theirs in turn
     python benchmarks/quality_tokens.py --sets squad11 --sample 0    # all questions, scored on all of SQuAD v1.1's dev
+    python benchmarks/quality_tokens.py --sets squad2 --sample 0 --precision bf16  # what "no answer" takes to learn
     python benchmarks/quality_tokens.py --table mine.json theirs.json
 
 ours: `bertsmith.train` and `bertsmith.evaluate` on the files. trainer: Hugging Face's `Trainer` on the rows that
@@ -100,7 +101,8 @@ SETS = {
     ),
     "squad2": Set(
         "SQuAD v2.0's dev, by article", train=SQUAD2, test=SQUAD2, scores=("F1", "EM", "F1 of answerable"),
-        **{**ANSWER, "columns": {**ANSWER["columns"], "is_impossible": "is_impossible"}},
+        learning_rate=3e-4,  # the upper end, and twice: less answers every question with "none"
+        **{**ANSWER, "epochs": 2, "columns": {**ANSWER["columns"], "is_impossible": "is_impossible"}},
     ),
     "squad11": Set(
         "SQuAD v1.1's dev, trained on SQuADShifts", train=NEW_WIKI, test="squad_v1.1/dev-v1.1.json",
@@ -182,6 +184,7 @@ def prepare(name: str, options: argparse.Namespace, work: Path) -> Job:
         "sampled_from": of, "sequences": {part: len(pieces[part]) for part in files}, "tokens": this.tokens,
         "encoder_sha256": sha256(folder / "model.safetensors"),
     }  # fmt: skip
+    recipe |= {"precision": options.precision} if options.precision else {}
     print(f"{name} = {described(this, recipe)}", flush=True)
     return Job(this, folder, files, rows, examples, pieces, steps, recipe)
 
@@ -231,6 +234,7 @@ def train_ours(job: Job, seed: int, device: str, work: Path) -> tuple[Given, flo
             out=work / "ours", overwrite=True, encoder=str(job.encoder), max_steps=job.steps, batch_size=BATCH,
             max_length=job.set.tokens, learning_rate=job.set.learning_rate, schedule="linear", warmup=WARMUP,
             weight_decay=WEIGHT_DECAY, adam_epsilon=EPSILON, clip=CLIP, seed=seed, device=device,
+            precision=job.recipe.get("precision", "auto"),
         ),
         listen=lambda event: at.update({type(event): time.perf_counter()}),
     )  # fmt: skip
@@ -265,6 +269,7 @@ def train_trainer(job: Job, seed: int, device: str, work: Path) -> tuple[Given, 
         per_device_eval_batch_size=64, learning_rate=job.set.learning_rate, lr_scheduler_type="linear",
         warmup_steps=int(WARMUP * job.steps), weight_decay=WEIGHT_DECAY, adam_epsilon=EPSILON, max_grad_norm=CLIP,
         seed=seed, use_cpu=device == "cpu", report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        bf16=job.recipe.get("precision") == "bf16",
     )  # fmt: skip
     assert arguments.n_gpu <= 1, "Trainer would multiply the batch by the GPUs; show it one with CUDA_VISIBLE_DEVICES"
     trainer = transformers.Trainer(model, arguments, form.collator(), train_dataset=train)
@@ -506,12 +511,16 @@ def described(this: Set, recipe: Mapping[str, Any]) -> str:
     parts = [f"{rows['train']:,} {what} to train on{remark}"]
     parts += [f"{rows['tune']:,} to tune the threshold on"] if "tune" in rows else []
     parts += [f"{rows['test']:,} to score", f"{recipe['steps']:,} steps", f"rate {recipe['learning_rate']:g}"]
+    parts += [f"both in {recipe['precision']}"] if "precision" in recipe else []
     return f"{this.title}: {', '.join(parts)}"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample", type=int, default=SAMPLE, metavar="N", help=f"of questions to train on; 0 for all ({SAMPLE})"
+    )
+    parser.add_argument(
+        "--precision", choices=["fp32", "bf16"], help="of both tools' products (each tool's own choice)"
     )
 
 
