@@ -18,6 +18,7 @@ from bertsmith.events import nobody
 from bertsmith.files import sha256
 from bertsmith.infer import Predictor
 from bertsmith.records import Input
+from bertsmith.spool import Spool
 from bertsmith.strict import checked
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def evaluate(
     Raises InputError for what is wrong with the model or the file, before anything is computed.
     """
     from bertsmith.events import Predicted, Said
-    from bertsmith.infer.lengths import say_lengths
+    from bertsmith.infer.lengths import Lengths
 
     predictor = model if isinstance(model, Predictor) else load(model, backend=backend)
     task = predictor.outline.task
@@ -195,13 +196,13 @@ def evaluate(
         answers.append(answer)
         if len(answers) % 256 == 0 or len(answers) == len(rows):
             listen(Predicted(len(answers), len(rows), time.perf_counter() - began))
-    lengths = [answer.length for answer in answers]
-    say_lengths(opened.name, lengths, predictor.outline.max_length, listen)
+    lengths = Lengths.of([answer.length for answer in answers])
+    lengths.say(opened.name, predictor.outline.max_length, listen)
     examples, predictions = [answer.example for answer in answers], [answer.prediction for answer in answers]
     return replace(
         score(task, examples, predictions, resamples=resamples),
-        rows_cut=sum(length.cut > 0 for length in lengths),
-        tokens_cut=sum(length.cut for length in lengths),
+        rows_cut=lengths.rows_cut,
+        tokens_cut=lengths.cut,
     )
 
 
@@ -212,7 +213,7 @@ def read_examples(
     reading: ReadOptions,
     *,
     preferred: Mapping[str, str] | None = None,
-) -> tuple[list[Any], Rows]:
+) -> tuple[Spool, Rows]:
     """All rows of a file as the task's examples, with how the file was read.
 
     preferred: columns that are taken before others are guessed, as those of train for dev.
@@ -226,7 +227,7 @@ def read_examples(
         training=True,
         options=reading,
     )
-    return [task.read(row) for row in rows], rows
+    return Spool(rows, task.read), rows
 
 
 def rows_for(

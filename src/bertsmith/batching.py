@@ -79,13 +79,6 @@ def order(count: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator)
 
 
-def token_counts(encoded: Sequence[Sequence[Encoded]]) -> Tensor:
-    """How many tokens the sequences of each row have, int64 [rows]."""
-    import torch
-
-    return torch.tensor([sum(map(len, sequences)) for sequences in encoded], dtype=torch.int64)
-
-
 def grouped(in_order: Tensor, tokens: Tensor, *, batch_size: int, window: int) -> Tensor:
     """An epoch's order in which each batch holds rows of like length, as far as there are such among the rows of
     `window` neighbouring batches. The batches of a window follow each other in the order of the rows' first ones, which

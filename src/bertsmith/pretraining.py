@@ -34,6 +34,7 @@ from bertsmith.files import sha256, write_text
 from bertsmith.infer.engine import pick_device
 from bertsmith.nn.encoder import Encoder
 from bertsmith.records import IS_NEXT
+from bertsmith.sequences import Sequences
 from bertsmith.strict import checked
 from bertsmith.tasks._masking import balanced
 from bertsmith.tasks.mlm import Mlm, Passage
@@ -352,7 +353,7 @@ def _trained(
     draw = _drawing(rows, task.masks(tokenizer, counts_V=counts_V))
     manifests = [{**each.manifest, "files": _contents(each), "note": ""} for each in (store, held_store)]
     return fit_sets(
-        task, Prepared(_Examples(task, rows), (), rows.tokens, draw), held_set, settings,
+        task, Prepared(_Examples(task, rows), Sequences(), rows.tokens, draw), held_set, settings,
         pretrained=start, anew=lambda: start, max_length=max_length, state=folder.state,
         data={"corpus": json.dumps([manifests, corpus.model_dump(mode="json", exclude={"corpus", "held_out"})])},
         score_first=True, listen=listen, stop=stop,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bertsmith import tasks
 from bertsmith.checks.lengths import lengths
 from bertsmith.checks.near import near_duplicates, near_sources
@@ -27,6 +29,7 @@ from bertsmith.checks.texts import spoiling_findings, text_findings
 from bertsmith.data import ReadOptions
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.records import Finding
+from bertsmith.spool import Some
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -36,6 +39,10 @@ if TYPE_CHECKING:
     from bertsmith.checks.splits import Progress
     from bertsmith.tasks import Task
     from bertsmith.tokenizer import Tokenizer
+
+
+# Rows of a file, before training: what is kept to compare them takes some 300 bytes each.
+MOST_LOOKED_AT = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +147,10 @@ def before_training(
 
     files: the names and examples of train, then of dev, if there is one. held_out: whether dev will be held out
     of train, so that a row that is in train twice may be in both.
+
+    Of a long file no more than MOST_LOOKED_AT rows are looked at, spread evenly, which is one of the lines.
     """
-    splits = [Split.of(task, name, examples) for name, examples in files]
+    splits = [Split.of(task, name, _spread(examples)) for name, examples in files]
     train = splits[0]
     found = [(train.name, finding) for finding in class_balance(task, train, count_classes(task, train))]
     for split in splits:
@@ -156,6 +165,17 @@ def before_training(
         if finding.level != "good":
             first = f", the first of them {finding.places[0]}" if finding.places else ""
             yield f"{name}{': ' if name else ''}{finding.text}{first}"
+    for (name, examples), split in zip(files, splits, strict=True):
+        if len(split.examples) < len(examples):
+            looked_at = f"{len(split.examples):,} of {len(examples):,} rows were looked at for this"
+            yield f"{name}: {looked_at}; bertsmith check {task.name} {name} looks at all"
+
+
+def _spread(examples: Sequence[Any]) -> Sequence[Any]:
+    """All of them, or so many from the first to the last."""
+    if len(examples) <= MOST_LOOKED_AT:
+        return examples
+    return Some(examples, np.linspace(0, len(examples) - 1, MOST_LOOKED_AT).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)

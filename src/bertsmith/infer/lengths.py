@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bertsmith.records import Encoded
+    from bertsmith.sequences import Sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,45 @@ class Length:
         return cls(sum(len(each) for each in sequences), cut, len(sequences))
 
 
-def say_lengths(name: str, lengths: Sequence[Length], limit: int, listen: Listener) -> None:
-    """Say how many rows and tokens there are, and how many exceed the limit: a warning where tokens are cut off."""
-    tokens, cut = sum(length.tokens for length in lengths), sum(length.cut for length in lengths)
-    rows_cut, several = sum(length.cut > 0 for length in lengths), sum(length.sequences > 1 for length in lengths)
-    text = f"{name}: {len(lengths):,} rows, {tokens:,} tokens, limit {limit}"
-    if several:
-        text += f"; {several:,} rows are longer and read in windows"
-    if rows_cut:
-        share = 100 * cut / (cut + tokens)
-        text += f"; {rows_cut:,} rows are longer: {cut:,} tokens ({share:.1f} %) are cut off"
-    listen(Said(text, warning=rows_cut > 0))
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Of many rows: how many there are, their tokens, those cut off, in how many rows, and how many come in windows."""
+
+    rows: int
+    tokens: int
+    cut: int
+    rows_cut: int
+    in_windows: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[Length]) -> Lengths:
+        """Of rows whose lengths are known."""
+        return cls(
+            rows=len(lengths),
+            tokens=sum(length.tokens for length in lengths),
+            cut=sum(length.cut for length in lengths),
+            rows_cut=sum(length.cut > 0 for length in lengths),
+            in_windows=sum(length.sequences > 1 for length in lengths),
+        )
+
+    @classmethod
+    def of_sequences(cls, encoded: Sequences) -> Lengths:
+        """Of rows that are encoded."""
+        cut_R = encoded.cut_of()
+        return cls(
+            rows=len(encoded),
+            tokens=encoded.tokens,
+            cut=int(cut_R.sum()),
+            rows_cut=int((cut_R > 0).sum()),
+            in_windows=int((encoded.counts() > 1).sum()),
+        )
+
+    def say(self, name: str, limit: int, listen: Listener) -> None:
+        """Say how many rows and tokens there are, and how many exceed the limit: a warning where tokens are cut off."""
+        text = f"{name}: {self.rows:,} rows, {self.tokens:,} tokens, limit {limit}"
+        if self.in_windows:
+            text += f"; {self.in_windows:,} rows are longer and read in windows"
+        if self.rows_cut:
+            share = 100 * self.cut / (self.cut + self.tokens)
+            text += f"; {self.rows_cut:,} rows are longer: {self.cut:,} tokens ({share:.1f} %) are cut off"
+        listen(Said(text, warning=self.rows_cut > 0))

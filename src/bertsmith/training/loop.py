@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bertsmith.batching import collate, grouped, mixed_seed, order, parts_of, token_counts, within
+from bertsmith.batching import collate, grouped, mixed_seed, order, parts_of, within
 from bertsmith.errors import BundleError, TrainingError
 from bertsmith.events import Began, Ended, Listener, Saved, Scored, Stepped, nobody
 from bertsmith.infer.engine import predict_calibrated
 from bertsmith.nn.precision import name_of
+from bertsmith.sequences import Sequences
 from bertsmith.training.optim import clip, decay_of_words, optimizer_of, peak_rate, rate_factor, set_learning
 from bertsmith.training.state import Position, load_state, save_state
 from bertsmith.training.words import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -34,20 +35,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Examples with their encoded sequences, each sequence's `owner` counting in `examples`.
+    """Examples with their encoded sequences, each sequence's `owner` being its example's number.
 
     tokens: of all sequences. draw: what is random in the sequences, drawn anew for every step; None if nothing is.
     """
 
     examples: Sequence[Any]
-    encoded: Sequence[Sequence[Encoded]]
+    encoded: Sequences
     tokens: int
     draw: Draw | None = None
 
     @classmethod
-    def of(cls, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]], *, draw: Draw | None = None) -> Prepared:
-        """Examples in memory."""
-        return cls(examples, encoded, sum(len(each) for sequences in encoded for each in sequences), draw)
+    def of(cls, examples: Sequence[Any], encoded: Iterable[Sequence[Encoded]], *, draw: Draw | None = None) -> Prepared:
+        """Examples with all their sequences."""
+        sequences = Sequences.of(encoded)
+        return cls(examples, sequences, sequences.tokens, draw)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -111,7 +113,7 @@ def fit(
     steps_per_epoch = math.ceil(len(train) / settings.batch_size)
     steps = settings.max_steps or max(1, round(settings.epochs * steps_per_epoch))
     decay = partial(decay_of_words, model, settings, of_steps=steps, steps_per_epoch=steps_per_epoch)
-    with words_of(model, train.encoded, dev.encoded if dev else ()) as words:
+    with words_of(model, train.encoded, *([dev.encoded] if dev else [])) as words:
         ended = _fit(
             task, model, train, dev, settings, steps=steps, steps_per_epoch=steps_per_epoch, unseen=words.unseen,
             state=state, run=run, attempt=attempt, score_first=score_first, listen=listen, stop=stop,
@@ -173,7 +175,7 @@ def _fit(
     if dev is not None and score_first and first_step == 0:
         listen(_score(task, model, dev, 0, 0.0, best, keep=settings.keep == "best"))
     order_of_epoch = (-1, order(0, seed=order_seed, epoch=0))
-    tokens_of = token_counts(train.encoded) if settings.group_window else None
+    tokens_of = torch.from_numpy(train.encoded.tokens_of()) if settings.group_window else None
     saved_at, reason, step = time.monotonic(), "done", first_step
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         while step < steps:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from bertsmith.batching import mixed_seed, shuffled
+from bertsmith.batching import mixed_seed, order
 from bertsmith.bundle import Bundle, kept_tensors, new_model
 from bertsmith.checkpoint import Pretrained, load_pretrained, sequence_limit
 from bertsmith.errors import BundleError, DataError, SettingsError
@@ -18,8 +19,10 @@ from bertsmith.evaluation import Evaluation, score
 from bertsmith.events import Listener, Said, nobody
 from bertsmith.files import check_space, sha256
 from bertsmith.infer.engine import pick_device, predict_calibrated
-from bertsmith.infer.lengths import Length, say_lengths
+from bertsmith.infer.lengths import Lengths
 from bertsmith.nn.precision import name_of, pick_precision
+from bertsmith.sequences import Sequences
+from bertsmith.spool import Some
 from bertsmith.training.loop import Fit, Prepared, fit
 from bertsmith.training.optim import check_layers, reinitialize_top
 from bertsmith.training.state import Position, read_position
@@ -28,9 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from bertsmith.config import Settings
     from bertsmith.nn.heads import Model
+    from bertsmith.records import Encoded
     from bertsmith.tasks import Task
+
+_ENCODED_AT_ONCE = 4096  # examples
 
 
 def fit_examples(
@@ -108,7 +116,7 @@ def fit_divided(
     dev_set = None
     if dev_examples:
         dev_set = _prepared("dev", task, dev_examples, pretrained, max_length, listen)
-        dev_set = replace(dev_set, encoded=task.for_scoring(dev_set.encoded, tokenizer))
+        dev_set = Prepared.of(dev_examples, task.for_scoring(dev_set.encoded, tokenizer))
     return fit_sets(
         task, train_set, dev_set, settings,
         pretrained=pretrained, anew=lambda: load_pretrained(settings.encoder), max_length=max_length,
@@ -216,11 +224,20 @@ def _prepared(
     listen: Listener,
 ) -> Prepared:
     """Examples with their sequences; says how many rows and tokens exceed the limit."""
-    encoded = task.encode(examples, pretrained.tokenizer, max_length=max_length)
+    encoded = Sequences(_encoded(task, examples, pretrained, max_length))
     for remark in task.remarks(examples):
         listen(Said(f"{name}: {remark}", warning=True))
-    say_lengths(name, [Length.of(sequences) for sequences in encoded], max_length, listen)
+    Lengths.of_sequences(encoded).say(name, max_length, listen)
     return Prepared.of(examples, encoded)
+
+
+def _encoded(
+    task: Task[Any, Any], examples: Sequence[Any], pretrained: Pretrained, max_length: int
+) -> Iterator[Sequence[Encoded]]:
+    """The sequences of each example, made for some thousand at a time."""
+    for start in range(0, len(examples), _ENCODED_AT_ONCE):
+        some = examples[start : start + _ENCODED_AT_ONCE]
+        yield from task.encode(some, pretrained.tokenizer, max_length=max_length)
 
 
 def _trained_on(task: Task[Any, Any], prepared: Prepared, listen: Listener) -> Prepared:
@@ -228,11 +245,13 @@ def _trained_on(task: Task[Any, Any], prepared: Prepared, listen: Listener) -> P
     chosen = task.for_training(prepared.examples, prepared.encoded)
     for remark in chosen.remarks:
         listen(Said(f"train: {remark}"))
-    rows = [row for row, sequences in enumerate(chosen.encoded) if sequences]
-    if not rows:
+    encoded = Sequences.of(chosen.encoded)
+    rows = np.flatnonzero(encoded.counts())
+    if not len(rows):
         raise DataError(f"{prepared.examples[0].place.source}: no row can be trained on")
-    encoded = [[replace(sequence, owner=owner) for sequence in chosen.encoded[row]] for owner, row in enumerate(rows)]
-    return Prepared.of([prepared.examples[row] for row in rows], encoded)
+    if len(rows) == len(encoded):
+        return Prepared.of(prepared.examples, encoded)
+    return Prepared.of(Some(prepared.examples, rows), (encoded[row] for row in rows))
 
 
 def _new_model(task: Task[Any, Any], pretrained: Pretrained, settings: Settings, listen: Listener) -> Model:
@@ -274,21 +293,31 @@ def _held_out(
         text = f"no dev given, and of {len(examples)} rows a dev_fraction of {settings.dev_fraction} is none"
         listen(Said(f"{text}: the last state is kept", warning=True))
         return examples, None
-    groups: dict[Any, list[int]] = {}
-    for row, example in enumerate(examples):
-        groups.setdefault(task.sources(example) or row, []).append(row)
-    of_group = list(groups.values())
-    held: list[int] = []
-    for group in shuffled(len(of_group), seed=settings.seed, epoch=-1):
-        if len(held) >= count or len(held) + len(of_group[group]) == len(examples):
-            break
-        held += of_group[group]
-    if len(of_group) < 2:
+    group_R = _groups(task, examples)
+    size_G = np.bincount(group_R)
+    if len(size_G) < 2:
         raise DataError(f"{examples[0].place.source}: all rows are on one source, so none can be held out; give dev")
-    chosen = set(held)
-    held, rest = sorted(chosen), [row for row in range(len(examples)) if row not in chosen]
+    order_G = order(len(size_G), seed=settings.seed, epoch=-1).numpy()
+    reach_G = np.cumsum(size_G[order_G])
+    # whole groups, until there are enough rows, but never all
+    taken = int(((reach_G - size_G[order_G] < count) & (reach_G < len(examples))).argmin())
+    is_held_G = np.zeros(len(size_G), dtype=bool)
+    is_held_G[order_G[:taken]] = True
+    held, rest = np.flatnonzero(is_held_G[group_R]), np.flatnonzero(~is_held_G[group_R])
     listen(Said(f"no dev given: {len(held):,} of {len(examples):,} rows are held out for it"))
-    return [examples[row] for row in rest], [examples[row] for row in held]
+    return Some(examples, rest), Some(examples, held)
+
+
+def _groups(task: Task[Any, Any], examples: Sequence[Any]) -> NDArray[np.int64]:
+    """The number of each row's group, int64 [rows], counted as they come: rows on one source are a group, and each
+    without a source."""
+    numbers: dict[tuple[str, ...], int] = {}
+    group_R, groups = np.empty(len(examples), dtype=np.int64), 0
+    for row, example in enumerate(examples):
+        sources = task.sources(example)
+        group_R[row] = numbers.setdefault(sources, groups) if sources else groups
+        groups += group_R[row] == groups
+    return group_R
 
 
 def check_without_dev(task: Task[Any, Any], settings: Settings) -> None:

@@ -9,7 +9,6 @@ AdamW does, to the rounding of that product.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +16,13 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from bertsmith.nn.heads import Model
-    from bertsmith.records import Encoded
+    from bertsmith.sequences import Sequences
 
     Ids = NDArray[np.int64]
 
@@ -32,7 +31,7 @@ NEARLY_ALL = 0.8
 
 
 @contextmanager
-def words_of(model: Model, *sets: Sequence[Sequence[Encoded]]) -> Iterator[WordTable]:
+def words_of(model: Model, *sets: Sequences) -> Iterator[WordTable]:
     """Let the model compute with the words of these sets alone; afterwards it has all of them again.
 
     A model whose head computes with all words keeps them, and one of whose words nearly all are used.
@@ -46,12 +45,11 @@ def words_of(model: Model, *sets: Sequence[Sequence[Encoded]]) -> Iterator[WordT
         table.restore()
 
 
-def used_words(sets: Iterable[Sequence[Sequence[Encoded]]], *, vocabulary: int) -> Ids:
+def used_words(sets: Iterable[Sequences], *, vocabulary: int) -> Ids:
     """The ids in all sequences of these sets, ascending."""
     is_used_V = np.zeros(vocabulary, dtype=np.bool_)
-    for sequences in chain.from_iterable(sets):
-        for sequence in sequences:
-            is_used_V[sequence.ids] = True
+    for sequences in sets:
+        is_used_V[sequences.ids] = True
     return np.flatnonzero(is_used_V)
 
 
