@@ -22,7 +22,7 @@ from bertsmith.errors import BundleError, InputError, MissingDependencyError, Se
 from bertsmith.exporting import export
 from bertsmith.infer import Predictor, backends
 from bertsmith.infer.backends import padded
-from bertsmith.infer.lookahead import ahead
+from bertsmith.infer.lookahead import ahead, side_by_side
 from bertsmith.records import Encoded, Place, Row
 from cli_runs import trained
 from small_runs import labelled, texts, write_tsv
@@ -96,6 +96,50 @@ def test_many_threads_ask_one_model(exported: Path, backend: str) -> None:
     for number, answers in enumerate(found):
         for one, other in zip(answers, alone[number % 4], strict=True):
             assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_many_batches_at_once_answer_as_one_after_another(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bertsmith.infer.backends import openvino
+
+    alone = bertsmith.load(exported, backend="openvino").predict(QUESTIONS)
+    monkeypatch.setattr(openvino, "thread_count", lambda: 3)
+    monkeypatch.setattr(openvino, "_FEW_TOKENS", 0)
+    monkeypatch.setattr(openvino, "_MANY_TOKENS", 0)
+    monkeypatch.setattr(padded, "BATCH_TOKENS", 32)  # many small batches
+    model = bertsmith.load(exported, backend="openvino")
+    for _ in range(3):
+        for one, other in zip(alone, model.predict(QUESTIONS), strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=0.01)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(model.predict, [QUESTIONS] * 8))
+    assert [[each.label for each in answers] for answers in found] == [[each.label for each in alone]] * 8
+
+
+def test_work_side_by_side_comes_in_order_and_is_not_far_ahead() -> None:
+    given: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            given.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        if number == 15:
+            raise ValueError("no")
+        return -number
+
+    found = side_by_side(work, items(), threads=2)
+    assert next(found) == 0
+    assert len(given) == 3
+    assert [next(found) for _ in range(14)] == [-number for number in range(1, 15)]
+    with pytest.raises(ValueError, match="no"):
+        next(found)
+    threads = threading.active_count()
+    early = side_by_side(work, items(), threads=2)
+    next(early)
+    early.close()
+    assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize("backend", ["torch", *RUNTIMES])

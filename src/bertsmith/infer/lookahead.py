@@ -1,16 +1,19 @@
-"""Making the next item while the present one is used."""
+"""Making the next item while the present one is used, and some at once."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 
 # How long a stream that is closed early waits for its thread, which may itself be waiting for more on a pipe.
 _PATIENCE_S = 1.0
@@ -47,6 +50,22 @@ def ahead(first: T, following: Iterator[T]) -> Iterator[T]:
         while not made.empty():  # the thread may be waiting for room
             made.get_nowait()
         thread.join(_PATIENCE_S)
+
+
+def side_by_side(work: Callable[[ItemT], T], items: Iterable[ItemT], *, threads: int) -> Iterator[T]:
+    """What `work` makes of the items, in their order, in so many threads, none more than `threads` ahead."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="bertsmith") as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
 
 
 def _make(items: Iterator[T], made: queue.Queue[_Made[T] | _Failed | None], stopped: threading.Event) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bertsmith.batching import by_budget
+from bertsmith.infer.lookahead import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,23 +29,32 @@ def outputs(
     form: ExportedForm,
     compute: Callable[[Mapping[str, NDArray[np.int64]]], Sequence[NDArray[np.float32]]],
     sequences: Sequence[Encoded],
+    *,
+    threads: int = 1,
 ) -> Iterator[tuple[int, Output]]:
     """The position and the outputs of every sequence, the longest first, from a graph that `compute` runs.
 
-    What `compute` gives may be overwritten by its next call in this thread: it is copied before anything is yielded.
+    threads: how many batches are computed at once. What `compute` gives is nobody else's.
     """
-    lengths = [len(sequence) for sequence in sequences]
-    for group in by_budget(lengths, most_tokens=BATCH_TOKENS, most_rows=BATCH_TOKENS // 8):
+
+    def computed(group: Sequence[int]) -> list[tuple[int, Output]]:
         batch = [sequences[index] for index in group]
         arrays = dict(zip(form.outputs, compute(padded(batch)), strict=True))
-        copies = [
-            {
-                name: (array[row] if form.reads_first else array[row, : len(sequence)]).astype(np.float32)
-                for name, array in arrays.items()
-            }
-            for row, sequence in enumerate(batch)
+        return [
+            (
+                index,
+                {
+                    name: (array[row] if form.reads_first else array[row, : len(sequence)]).astype(np.float32)
+                    for name, array in arrays.items()
+                },
+            )
+            for row, (index, sequence) in enumerate(zip(group, batch, strict=True))
         ]
-        yield from zip(group, copies, strict=True)
+
+    lengths = [len(sequence) for sequence in sequences]
+    groups = by_budget(lengths, most_tokens=BATCH_TOKENS, most_rows=BATCH_TOKENS // 8)
+    for batch in map(computed, groups) if threads == 1 else side_by_side(computed, groups, threads=threads):
+        yield from batch
 
 
 def padded(sequences: Sequence[Encoded]) -> dict[str, NDArray[np.int64]]:
