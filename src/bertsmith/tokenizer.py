@@ -385,7 +385,10 @@ class Tokenizer:
         encode = self._raw.encode_batch if spans else self._raw.encode_batch_fast
         for chunk in _chunks(texts, name):
             try:
-                found = encode(chunk, add_special_tokens=False)
+                if len(chunk) == 1:  # without the library's threads, which a single text would wait for
+                    found = [self._raw.encode(chunk[0], add_special_tokens=False)]
+                else:
+                    found = encode(chunk, add_special_tokens=False)
             except TypeError:  # the library says no more than that one of them is not a text
                 for index, text in enumerate(texts):
                     _check_text(text, f"{name} {index}")

@@ -295,9 +295,9 @@ def test_what_the_page_shows_runs(models: dict[str, Path], capsys: pytest.Captur
     """The commands and the Python of docs/language.md, on tiny models in the place of its own."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "language.md").read_text(encoding="utf-8")
     Path("runs").mkdir()
-    Path("runs/medical").symlink_to(models["mlm"])
+    Path("runs/general").symlink_to(models["mlm"])
     Path("runs/tiny").symlink_to(models["nsp"])
-    write("essay.txt", *SENTENCES)
+    write("study.txt", *SENTENCES)
     commands = re.findall(r"^\$ bertsmith (.*)$", page, re.MULTILINE)
     assert {command.split()[0] for command in commands} == {"fill", "next", "coherence", "score"}
     for command in commands:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
@@ -52,7 +52,7 @@ def ahead(first: T, following: Iterator[T]) -> Iterator[T]:
         thread.join(_PATIENCE_S)
 
 
-def side_by_side(work: Callable[[ItemT], T], items: Iterable[ItemT], *, threads: int) -> Iterator[T]:
+def side_by_side(work: Callable[[ItemT], T], items: Iterable[ItemT], *, threads: int) -> Generator[T, None, None]:
     """What `work` makes of the items, in their order, in so many threads, none more than `threads` ahead."""
     with ThreadPoolExecutor(threads, thread_name_prefix="bertsmith") as pool:
         waiting: deque[Future[T]] = deque()
