@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from bertsmith.records import Encoded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_AT_ONCE = 1024  # examples
 
 
 class Sequences(Sequence[Sequence[Encoded]]):
@@ -27,7 +30,7 @@ class Sequences(Sequence[Sequence[Encoded]]):
     _arrays: ClassVar = {"spans": (2,), "anchors": (2,), "chosen": (), "truth": ()}  # by the shape of an item
 
     def __init__(self, encoded: Iterable[Sequence[Encoded]] = ()) -> None:
-        """encoded: of every example; only one of them is held at a time, if they are made as they are read.
+        """encoded: of every example; a thousand of them are held at a time, if they are made as they are read.
 
         An array that `Encoded` may lack is there for all sequences or for none.
         """
@@ -36,28 +39,28 @@ class Sequences(Sequence[Sequence[Encoded]]):
         self._columns["weight"] = _Column("d")
         self._given = {name: _Arrays(shape) for name, shape in self._arrays.items()}
         self._stops = _Column()  # of examples, less their number: nothing where each has one sequence
-        self._rows = 0
-        for sequences in encoded:
-            for sequence in sequences:
-                self._add(sequence)
-            self._rows += 1
-            self._stops.add(len(self._ids) - self._rows)
+        self._rows, rest = 0, iter(encoded)
+        while some := list(islice(rest, _AT_ONCE)):
+            self._add(some)
         for arrays in (self._ids, *self._given.values()):
             arrays.seal()
 
-    def _add(self, sequence: Encoded) -> None:
-        length, (first, stop) = len(sequence), sequence.body
-        self._ids.add(sequence.ids)
-        for name, number in zip(
-            ("second", "first", "after"), (length - sequence.second, first, length - stop), strict=True
-        ):
-            self._columns[name].add(number)
-        for name in self._numbers:
-            self._columns[name].add(getattr(sequence, name))
+    def _add(self, rows: Sequence[Sequence[Encoded]]) -> None:
+        stop_R = len(self._ids) + np.cumsum([len(row) for row in rows])
+        sequences = [sequence for row in rows for sequence in row]
+        self._stops.add((stop_R - np.arange(self._rows + 1, self._rows + 1 + len(rows))).tolist())
+        self._rows += len(rows)
+        lengths = [len(sequence.ids) for sequence in sequences]
+        columns = {name: [getattr(sequence, name) for sequence in sequences] for name in ("second", *self._numbers)}
+        columns["second"] = [length - second for length, second in zip(lengths, columns["second"], strict=True)]
+        columns["first"] = [sequence.body[0] for sequence in sequences]
+        columns["after"] = [length - sequence.body[1] for length, sequence in zip(lengths, sequences, strict=True)]
+        for name, column in self._columns.items():
+            column.add(columns[name])
+        self._ids.add([sequence.ids for sequence in sequences])
         for name, arrays in self._given.items():
-            if (values := getattr(sequence, name)) is not None:
-                arrays.add(values)
-        assert all(len(arrays) in (0, len(self._ids)) for arrays in self._given.values()), "all have it, or none"
+            arrays.add([values for sequence in sequences if (values := getattr(sequence, name)) is not None])
+            assert len(arrays) in (0, len(self._ids)), f"{name}: all have it, or none"
 
     @classmethod
     def of(cls, encoded: Iterable[Sequence[Encoded]]) -> Sequences:
@@ -132,14 +135,15 @@ class _Column:
         self._same, self._count = 0, 0
         self._values: array[Any] | None = None
 
-    def add(self, number: int) -> None:
+    def add(self, numbers: Sequence[Any]) -> None:
+        if self._values is None and numbers:
+            self._same = self._same if self._count else numbers[0]
+            if set(numbers) == {self._same}:
+                self._count += len(numbers)
+            else:
+                self._values = array(self._code, [self._same]) * self._count
         if self._values is not None:
-            self._values.append(number)
-        elif self._count and number != self._same:
-            self._values = array(self._code, [self._same]) * self._count
-            self._values.append(number)
-        else:
-            self._same, self._count = number, self._count + 1
+            self._values.extend(numbers)
 
     def __getitem__(self, index: int) -> int:
         return self._same if self._values is None else self._values[index]
@@ -158,11 +162,14 @@ class _Arrays:
         self._shape, self._size = shape, int(np.prod(shape, dtype=int))
         self._numbers, self._stops = array("i"), array("q")
 
-    def add(self, values: NDArray[np.int32]) -> None:
-        assert values.dtype == np.int32, values.dtype
-        assert values.shape[1:] == self._shape, values.shape
-        self._numbers.frombytes(values.tobytes())
-        self._stops.append(len(self._numbers) // self._size)
+    def add(self, arrays: Sequence[NDArray[np.int32]]) -> None:
+        if arrays:
+            together = np.concatenate(arrays)
+            assert together.dtype == np.int32, together.dtype
+            assert together.shape[1:] == self._shape, together.shape
+            before = len(self._numbers) // self._size
+            self._numbers.frombytes(together.tobytes())
+            self._stops.extend((before + np.cumsum([len(each) for each in arrays])).tolist())
 
     def __len__(self) -> int:
         return len(self._stops)
