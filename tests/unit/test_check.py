@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bertsmith
+from bertsmith import checks
 from bertsmith.checks import CheckReport, before_training
 from bertsmith.checks.near import ALIKE, near_duplicates, near_sources
 from bertsmith.checks.splits import Split, fold, share
@@ -636,6 +637,15 @@ def test_training_says_what_may_spoil_it() -> None:
     assert "1 text (2 rows, 4.4 %) with targets that contradict each other" in line
     (line,) = said_before_training([*SOUND, ("Once", "perhaps")])
     assert line == "train: 1 class has few rows to learn from: 'perhaps' 1"
+
+
+def test_of_many_rows_training_looks_at_some_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MOST_LOOKED_AT", 20)
+    rows = [(f"text {number}", "yes" if number < 30 else "no") for number in range(60)]  # sorted by label
+    assert said_before_training(rows, rows[:2]) == [
+        "dev: 1 row of 2 (50.0 %) also in train, the first of them dev:2 = train:2",
+        "train: 20 of 60 rows were looked at for this; bertsmith check classify train looks at all",
+    ]
 
 
 @pytest.mark.parametrize("task", [sample.task for sample in SAMPLES])

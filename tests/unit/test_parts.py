@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bertsmith import infer
-from bertsmith.batching import collate
+from bertsmith.batching import collate, order
 from bertsmith.config import Settings
 from bertsmith.errors import DataError
 from bertsmith.events import Said, Stepped
@@ -19,6 +22,7 @@ from bertsmith.tasks.answer import Answer
 from bertsmith.tasks.classify import Classify
 from bertsmith.tasks.tag import Tag
 from bertsmith.training import fit_examples, loop
+from bertsmith.training.run import _held_out
 from tiny import TEXTS, Case
 
 if TYPE_CHECKING:
@@ -95,6 +99,32 @@ def test_rows_on_one_source_are_held_out_together(settings: dict[str, Any]) -> N
     assert any(f"{len(evaluation.examples)} of {len(rows)} rows are held out" in text for text in said)
     with pytest.raises(DataError, match="all rows are on one source, so none can be held out; give dev"):
         fit_examples(task, examples[:3], None, Settings(**{**settings, "dev_fraction": 0.5}))
+
+
+@given(st.lists(st.integers(-3, 4), min_size=2, max_size=30), st.sampled_from([0.1, 0.34, 0.5, 0.9]), st.integers(0, 3))
+@hypothesis.settings(deadline=None)
+def test_whole_groups_are_held_out_until_there_are_enough(sources: list[int], fraction: float, seed: int) -> None:
+    """As one group after another in the order of the seed; numbers below 0 have no source."""
+
+    class Sourced(Answer):
+        def sources(self, example: Any) -> tuple[str, ...]:
+            return () if example[1] < 0 else (str(example[1]),)
+
+    groups: dict[Any, list[int]] = {}
+    for row, source in enumerate(sources):
+        groups.setdefault(source if source >= 0 else ("alone", row), []).append(row)
+    wanted, held = min(round(len(sources) * fraction), len(sources) - 1), list[int]()
+    for group in order(len(groups), seed=seed, epoch=-1).tolist():
+        rows = list(groups.values())[group]
+        if len(held) >= wanted or len(held) + len(rows) == len(sources):
+            break
+        held += rows
+    examples = list(enumerate(sources))
+    if wanted and len(groups) < 2:
+        return
+    train, dev = _held_out(Sourced(), examples, Settings(dev_fraction=fraction, seed=seed), lambda _: None)
+    assert [row for row, _ in dev or ()] == sorted(held)
+    assert [row for row, _ in train] == sorted(set(range(len(sources))) - set(held))
 
 
 def test_long_texts_are_read_ahead_by_their_characters(
