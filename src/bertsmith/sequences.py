@@ -22,8 +22,8 @@ _AT_ONCE = 1024  # examples
 class Sequences(Sequence[Sequence[Encoded]]):
     """The sequences of each example, read like a list of lists.
 
-    Beside its pieces, a sequence takes 8 bytes, and 4 for each of its numbers (the segment, the body, what was cut …)
-    that is not the same for all of them, counted from its nearer end.
+    Beside its pieces, a sequence takes 8 bytes, 4 for each of its numbers (where segment 1 and the body end, counted
+    from the sequence's end; what was cut …) that is not the same for all of them, and its further arrays with 8 each.
     """
 
     _numbers: ClassVar = ("cut", "offset", "windows", "weight")
@@ -145,11 +145,11 @@ class _Column:
         if self._values is not None:
             self._values.extend(numbers)
 
-    def __getitem__(self, index: int) -> int:
+    def __getitem__(self, index: int) -> Any:
         return self._same if self._values is None else self._values[index]
 
     def expanded(self, count: int) -> NDArray[np.int64]:
-        """All of them, int64 [count]."""
+        """All of them, which are whole, int64 [count]."""
         if self._values is None:
             return np.full(count, self._same, dtype=np.int64)
         return np.array(self._values, dtype=np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -9,7 +10,8 @@ import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import IO, TYPE_CHECKING, Any
 
 from bertsmith.errors import InputError
 from bertsmith.records import Place, Row
@@ -38,30 +40,30 @@ class Spool(Sequence[Any]):
         """read: a task's. most_in_memory: bytes, about."""
         self._read, self._kept = read, list[Any]()
         self._stops = array("q")  # of the rows in the file
-        held, rest = 0, iter(rows)
+        held, rest, before = 0, iter(rows), Row({}, Place(""))
         for row in rest:
             self._kept.append(read(row))
-            held += _size(row)
+            held += _size(row, before)
+            before = row
             if held >= most_in_memory:
                 self._write(rest)
 
     def _write(self, rows: Iterator[Row]) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when this object goes
-        weakref.finalize(self, self._file.close)
+        with _said_if_full():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when this object goes
+        weakref.finalize(self, _close, self._file)
         stop = 0
-        try:
-            for row in rows:
-                self._read(row)  # raises for what is wrong with it
-                place = row.place
-                line = json.dumps([dict(row.values), place.source, place.line, place.path, row.lines]).encode()
+        for row in rows:
+            self._read(row)  # raises for what is wrong with it
+            place = row.place
+            record = [dict(row.values), place.source, place.line, place.path, row.lines]
+            line = json.dumps(record, default=_plain).encode()
+            with _said_if_full():
                 self._file.write(line)
-                stop += len(line)
-                self._stops.append(stop)
+            stop += len(line)
+            self._stops.append(stop)
+        with _said_if_full():
             self._file.flush()
-        except OSError as error:
-            folder = tempfile.gettempdir()
-            message = f"{folder}: cannot hold the rows that are read: {error.strerror}; TMPDIR names another folder"
-            raise InputError(message) from error
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._stops)
@@ -112,11 +114,36 @@ class Some(Sequence[Any]):
         return self.of[int(self.rows[row])]
 
 
-def _size(row: Row) -> int:
-    return _A_ROW + sum(map(_size_of, row.values.values()))
+@contextlib.contextmanager
+def _said_if_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        message = f"{folder}: cannot hold the rows that are read: {error.strerror}; TMPDIR names another folder"
+        raise InputError(message) from error
+
+
+def _close(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # what could not be written before, as the disk is full
+        file.close()
+
+
+def _plain(value: Any) -> str:
+    """What JSON does not have, but a column of Parquet may, and tasks read."""
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{value!r} is of no type that tasks read")
+
+
+def _size(row: Row, before: Row) -> int:
+    """About how many bytes a row takes beside the one before, with which it may share values (a passage)."""
+    new = (value for name, value in row.values.items() if value is not before.values.get(name))
+    return _A_ROW + sum(map(_size_of, new))
 
 
 def _size_of(value: Any) -> int:
     if isinstance(value, str):
         return len(value)
-    return sum(_AN_ITEM + _size_of(item) for item in value) if isinstance(value, list | tuple | dict) else 0
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return sum(_AN_ITEM + _size_of(item) for item in items)

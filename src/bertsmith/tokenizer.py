@@ -59,6 +59,9 @@ _MOST_BYTES = 256 * 2**20  # of a file; the largest vocabularies in use take som
 _NO_LIMIT = 10**6  # `transformers` writes 1e30 where it knows no limit
 # The library's records take far more memory than ours (some 200 bytes a piece) and live for a chunk only.
 _TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 1024, 2**22
+# A text alone of at most so many characters does without the library's threads, which it would wait for; a longer one
+# does with them, as other threads of Python's stand still meanwhile.
+_SHORT = 2**12
 _HEAD_SHARE = 128 / 510
 
 FlagT = TypeVar("FlagT", bool, bool | None)
@@ -385,7 +388,7 @@ class Tokenizer:
         encode = self._raw.encode_batch if spans else self._raw.encode_batch_fast
         for chunk in _chunks(texts, name):
             try:
-                if len(chunk) == 1:  # without the library's threads, which a single text would wait for
+                if len(chunk) == 1 and len(chunk[0]) <= _SHORT:
                     found = [self._raw.encode(chunk[0], add_special_tokens=False)]
                 else:
                     found = encode(chunk, add_special_tokens=False)

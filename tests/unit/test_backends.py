@@ -110,6 +110,7 @@ def test_many_batches_at_once_answer_as_one_after_another(exported: Path, monkey
     for _ in range(3):
         for one, other in zip(alone, model.predict(QUESTIONS), strict=True):
             assert one.probabilities == pytest.approx(other.probabilities, abs=0.01)
+    assert model.backend._many.streams == 3  # type: ignore[attr-defined]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(model.predict, [QUESTIONS] * 8))
     assert [[each.label for each in answers] for answers in found] == [[each.label for each in alone]] * 8

@@ -642,9 +642,11 @@ def test_training_says_what_may_spoil_it() -> None:
 def test_of_many_rows_training_looks_at_some_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "MOST_LOOKED_AT", 20)
     rows = [(f"text {number}", "yes" if number < 30 else "no") for number in range(60)]  # sorted by label
+    rows[31:35] = [(text, "rare") for text, _ in rows[31:35]]
     assert said_before_training(rows, rows[:2]) == [
+        "train: 1 class has few rows to learn from: 'rare' 4",
         "dev: 1 row of 2 (50.0 %) also in train, the first of them dev:2 = train:2",
-        "train: 20 of 60 rows were looked at for this; bertsmith check classify train looks at all",
+        "train: 20 of 60 rows were compared and looked at for flaws; bertsmith check classify train looks at all",
     ]
 
 

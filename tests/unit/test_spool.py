@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import tracemalloc
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def test_rows_read_alike_wherever_they_lie(most_in_memory: int) -> None:
     [
         ("classify", {"text": "a", "text_b": "b", "label": "yes"}),
         ("regress", {"text": "a", "label": "2.5"}),
+        ("regress", {"text": "a", "label": Decimal("2.50")}),  # of a column of Parquet
         ("tag", {"words": ["Ada", "Lovelace"], "tags": ["B-PER", "I-PER"]}),
         ("tag", {"text": "Ada 🎉 wrote", "spans": [[0, 3, "PER"]]}),
         ("answer", {"question": "who?", "passage": "Ada 🎉", "answers": [{"text": "Ada", "answer_start": 0}]}),
@@ -68,11 +70,27 @@ def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(28, "No space left on device")
 
         def close(self) -> None:
-            pass
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
     with pytest.raises(InputError, match="No space left on device; TMPDIR names another folder"):
         Spool(ROWS, _itself, most_in_memory=0)
+
+
+def test_a_file_that_cannot_be_read_is_not_said_to_be_a_full_disk() -> None:
+    def rows() -> Iterator[Row]:
+        yield from ROWS
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        Spool(rows(), _itself, most_in_memory=0)
+
+
+def test_a_value_that_rows_share_counts_once() -> None:
+    passage = "a passage " * 1000
+    rows = [Row({"passage": passage, "question": str(number)}, Place("a", number)) for number in range(20)]
+    spool = Spool(rows, _itself, most_in_memory=30_000)
+    assert spool[19].values["passage"] is passage
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:

@@ -148,11 +148,13 @@ def before_training(
     files: the names and examples of train, then of dev, if there is one. held_out: whether dev will be held out
     of train, so that a row that is in train twice may be in both.
 
-    Of a long file no more than MOST_LOOKED_AT rows are looked at, spread evenly, which is one of the lines.
+    Of a long file, classes are counted in all rows, and no more than MOST_LOOKED_AT, spread evenly, are compared with
+    each other and looked at for flaws, which is one of the lines.
     """
     splits = [Split.of(task, name, _spread(examples)) for name, examples in files]
     train = splits[0]
-    found = [(train.name, finding) for finding in class_balance(task, train, count_classes(task, train))]
+    every = Split(*files[0], keys=())
+    found = [(train.name, finding) for finding in class_balance(task, every, count_classes(task, every))]
     for split in splits:
         contradicting = contradictions(task, split)
         found += [(split.name, finding) for finding in (contradicting, *spoiling_findings(task, split)) if finding]
@@ -167,8 +169,8 @@ def before_training(
             yield f"{name}{': ' if name else ''}{finding.text}{first}"
     for (name, examples), split in zip(files, splits, strict=True):
         if len(split.examples) < len(examples):
-            looked_at = f"{len(split.examples):,} of {len(examples):,} rows were looked at for this"
-            yield f"{name}: {looked_at}; bertsmith check {task.name} {name} looks at all"
+            some = f"{len(split.examples):,} of {len(examples):,} rows were compared and looked at for flaws"
+            yield f"{name}: {some}; bertsmith check {task.name} {name} looks at all"
 
 
 def _spread(examples: Sequence[Any]) -> Sequence[Any]:

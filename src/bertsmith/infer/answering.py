@@ -11,14 +11,27 @@ if TYPE_CHECKING:
     from bertsmith.records import Encoded
     from bertsmith.tasks import Output, Task
 
+_AT_ONCE = 16_384  # examples
+
 
 def answered(
     task: Task[Any, Any], backend: Backend, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]]
 ) -> list[Any]:
-    """The predictions for examples, one each, in their order, from their sequences (`owner` counts in `examples`).
+    """The predictions for examples, one each, in their order, from their sequences.
 
-    An example is decoded as soon as all its sequences are computed, and only its prediction is kept.
+    An example is decoded as soon as all its sequences are computed, and only its prediction is kept; sequences that are
+    made when they are asked for are so for some thousand examples at a time.
     """
+    predictions: list[Any] = []
+    for start in range(0, len(examples), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        predictions += _answered(task, backend, examples[some], encoded[some])
+    return predictions
+
+
+def _answered(
+    task: Task[Any, Any], backend: Backend, examples: Sequence[Any], encoded: Sequence[Sequence[Encoded]]
+) -> list[Any]:
     owners = [(row, number) for row, sequences in enumerate(encoded) for number in range(len(sequences))]
     waiting: dict[int, dict[int, Output]] = {}
     predictions: list[Any] = [None] * len(examples)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 import numpy as np
 
 from bertsmith.errors import DataError
+from bertsmith.sequences import Sequences
 from bertsmith.tasks import Chosen, ExampleT, Task, learned, option
 from bertsmith.tasks._masks import Masks, RandomWords, piece_counts
 
@@ -119,8 +120,8 @@ class MaskingTask(Task[ExampleT, Filled | Recovered], Generic[ExampleT]):
 
     def for_training(self, examples: Sequence[ExampleT], encoded: Sequence[Sequence[Encoded]]) -> Chosen:
         """All with more than special tokens."""
-        kept = [[each for each in sequences if each.body[0] < each.body[1]] for sequences in encoded]
-        blank = sum(not sequences for sequences in kept)
+        kept = Sequences([each for each in sequences if each.body[0] < each.body[1]] for sequences in encoded)
+        blank = int((kept.counts() == 0).sum())
         return Chosen(kept, (f"{blank:,} rows hold no word piece, and teach nothing",) if blank else ())
 
     def drawing(self, encoded: Sequence[Sequence[Encoded]], tokenizer: Tokenizer) -> Draw:
@@ -137,7 +138,7 @@ class MaskingTask(Task[ExampleT, Filled | Recovered], Generic[ExampleT]):
     def for_scoring(self, encoded: Sequence[Sequence[Encoded]], tokenizer: Tokenizer) -> Sequence[Sequence[Encoded]]:
         """Random words are drawn all alike here, so that they depend on no other row."""
         masks = self.masks(tokenizer, counts_V=None)
-        return [[masks.fixed(each) for each in sequences] for sequences in encoded]
+        return Sequences([masks.fixed(each) for each in sequences] for sequences in encoded)
 
     @classmethod
     def head_class(cls) -> type[MaskedWordHead]:

@@ -17,10 +17,11 @@ from bertsmith.batching import mixed_seed
 from bertsmith.data import text_of
 from bertsmith.errors import DataError
 from bertsmith.records import Finding, Input
+from bertsmith.sequences import Sequences
 from bertsmith.tasks import Chosen, Loss, Task, learned, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -271,23 +272,26 @@ class Answer(Task[QuestionExample, Answered]):
 
     def for_training(self, examples: Sequence[QuestionExample], encoded: Sequence[Sequence[Encoded]]) -> Chosen:
         """All windows, or fewer of those that do not hold the answer; never one without what is to be learned."""
-        chosen: list[list[Encoded]] = []
         windows, without, lost = 0, 0, list[QuestionExample]()
-        for owner, (example, sequences) in enumerate(zip(examples, encoded, strict=True)):
-            if not example.target:
-                chosen.append(list(sequences) if self.may_be_unanswerable else [])
-                continue
-            windows += len(sequences)
-            holding = [sequence for sequence in sequences if _pieces_of(example.target[0], sequence) is not None]
-            others = [sequence for sequence in sequences if _pieces_of(example.target[0], sequence) is None]
-            without += len(others)
-            if not holding:
-                lost.append(example)
-                others = []  # that the answer is in none of them is not so
-            if self.negatives == "sample" and others:
-                others = [others[mixed_seed("negatives", owner) % len(others)]]
-            chosen.append([*holding, *(others if self.negatives != "drop" else [])])
-        remarks = []
+
+        def of_each() -> Iterator[Sequence[Encoded]]:
+            nonlocal windows, without
+            for owner, (example, sequences) in enumerate(zip(examples, encoded, strict=True)):
+                if not example.target:
+                    yield sequences if self.may_be_unanswerable else []
+                    continue
+                windows += len(sequences)
+                holding = [sequence for sequence in sequences if _pieces_of(example.target[0], sequence) is not None]
+                others = [sequence for sequence in sequences if _pieces_of(example.target[0], sequence) is None]
+                without += len(others)
+                if not holding:
+                    lost.append(example)
+                    others = []  # that the answer is in none of them is not so
+                if self.negatives == "sample" and others:
+                    others = [others[mixed_seed("negatives", owner) % len(others)]]
+                yield [*holding, *(others if self.negatives != "drop" else [])]
+
+        chosen, remarks = Sequences(of_each()), []
         unanswerable = sum(not example.target for example in examples)
         if unanswerable:
             what = "a possible answer" if self.may_be_unanswerable else "none that may be given: they are left out"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from bertsmith.data import text_of
+from bertsmith.sequences import Sequences
 from bertsmith.tasks import Chosen, Loss
 from bertsmith.tasks._masking import Filled, MaskingTask, Recovered, no_blank, recovered, with_blanks, with_masks_chosen
 from bertsmith.tasks._texts import TEXT
@@ -108,6 +109,6 @@ class Mlm(MaskingTask[Passage]):
 TASK = Mlm
 
 
-def _unasked(encoded: Sequence[Sequence[Encoded]]) -> list[list[Encoded]]:
+def _unasked(encoded: Sequence[Sequence[Encoded]]) -> Sequences:
     """The sequences without the blanks that are written in them: what belongs there is not known."""
-    return [[replace(each, chosen=None) for each in sequences] for sequences in encoded]
+    return Sequences([replace(each, chosen=None) for each in sequences] for sequences in encoded)

@@ -11,6 +11,7 @@ import numpy as np
 from bertsmith.data import text_of
 from bertsmith.errors import DataError
 from bertsmith.records import IS_NEXT, IS_RANDOM, Input
+from bertsmith.sequences import Sequences
 from bertsmith.tasks import Chosen, Loss
 from bertsmith.tasks._masking import (
     Filled,
@@ -90,18 +91,18 @@ class Nsp(MaskingTask[Neighbours]):
 
     def for_training(self, examples: Sequence[Neighbours], encoded: Sequence[Sequence[Encoded]]) -> Chosen:
         first = np.zeros(1, dtype=np.int32)
-        known = [
+        known = Sequences(
             [
                 replace(each, chosen=first, truth=first + (IS_NEXT if example.target else IS_RANDOM))
                 for each in sequences
             ]
             for example, sequences in zip(examples, encoded, strict=True)
-        ]
+        )
         return super().for_training(examples, known)
 
     def for_scoring(self, encoded: Sequence[Sequence[Encoded]], tokenizer: Tokenizer) -> Sequence[Sequence[Encoded]]:
         first = np.zeros(1, dtype=np.int32)
-        alone = [[replace(each, chosen=first, truth=None) for each in sequences] for sequences in encoded]
+        alone = Sequences([replace(each, chosen=first, truth=None) for each in sequences] for sequences in encoded)
         return super().for_scoring(alone, tokenizer)
 
     def loss(self, head: Head, hidden: Tensor, batch: Batch) -> Loss:

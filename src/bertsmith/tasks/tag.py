@@ -17,6 +17,7 @@ from bertsmith import metrics, schemes
 from bertsmith.errors import DataError, InputError, listed, nearest
 from bertsmith.records import Finding, Input, Row
 from bertsmith.schemes import Scheme
+from bertsmith.sequences import Sequences
 from bertsmith.tasks import Chosen, Loss, Task, label_names, learned, option
 from bertsmith.tasks._pieces import Pieces, anchored
 from bertsmith.tasks._words import TagExample, read_example
@@ -327,8 +328,8 @@ class Tag(Task[TagExample, Tagging]):
 
     def for_training(self, examples: Sequence[TagExample], encoded: Sequence[Sequence[Encoded]]) -> Chosen:
         """All windows that a word is learned from. Says what the tags are."""
-        chosen = [[sequence for sequence in sequences if _anchors(sequence).size] for sequences in encoded]
-        return Chosen(chosen, (f"tags: {self.describe()}",))
+        chosen = ([sequence for sequence in sequences if _anchors(sequence).size] for sequences in encoded)
+        return Chosen(Sequences(chosen), (f"tags: {self.describe()}",))
 
     def head(self, config: EncoderConfig, form: HeadForm, *, dropout: float) -> TokenHead:
         from bertsmith.nn.heads import TokenHead

@@ -1,4 +1,4 @@
-"""A run on examples in memory: what is learned before the loop and after it, and anew if the loop collapsed."""
+"""A run on examples: what is learned before the loop and after it, and anew if the loop collapsed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fit_examples(
     listen: Listener = nobody,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Bundle, Evaluation | None, Fit]:
-    """Train on examples in memory: the bundle, dev's evaluation (None without dev), and how training ended.
+    """Train on examples: the bundle, dev's evaluation (None without dev), and how training ended.
 
     state: where to save what a stopped run resumes from, and to resume from if it is there. data: names the data in
     that state. Raises as `train` does.
