@@ -120,6 +120,14 @@ def write_tokenizer(family: Family, folder: Path) -> tuple[int, int]:
     return raw.get_vocab_size(), raw.get_vocab()[names["pad_token"]]
 
 
+def without_mask(folder: Path) -> None:
+    """Take the mask token out of the WordPiece tokenizer of a folder; its id is another piece's."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        if (path := folder / name).is_file():
+            text = path.read_text(encoding="utf-8").replace("[MASK]", "[ELSE]")
+            path.write_text(text.replace('"mask_token"', '"other_token"'), encoding="utf-8")
+
+
 _KINDS = {"roberta": "byte-level", "xlm-roberta": "unigram", "camembert": "unigram"}
 _BERT_NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _ROBERTA_NAMES = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}

@@ -99,6 +99,7 @@ def train(
     from bertsmith.config import write_toml
     from bertsmith.events import Said
     from bertsmith.pretraining import ADAPTED, adapt_to_texts
+    from bertsmith.tasks._masks import NoMaskTokenError
     from bertsmith.training.folder import RunFolder
     from bertsmith.training.optim import check_layers
     from bertsmith.training.run import divided, fit_divided, threads
@@ -107,6 +108,8 @@ def train(
         task = tasks.task_class(task)()
     if settings.train is None:
         raise SettingsError("'train' is missing: the file of rows to learn from, as in --train train.csv")
+    if not settings.adapt and settings.adapt_epochs != type(settings).model_fields["adapt_epochs"].default:
+        raise SettingsError(f"adapt_epochs is {settings.adapt_epochs:g}, and adapt is false: give --adapt, too")
     folder = RunFolder.of(settings.out, resume=resume, overwrite=settings.overwrite)
 
     with threads(settings.threads):
@@ -137,17 +140,20 @@ def train(
                 texts = (text for example in rows for text in task.content(example))
                 encoder = adapt_to_texts(texts, settings, folder=folder, listen=listen, stop=stop)
                 start = settings.model_copy(update={"encoder": str(encoder)})
-            bundle, evaluation, ended = fit_divided(
-                task,
-                rows,
-                dev_rows,
-                start,
-                state=folder.state,
-                data=_fingerprint(settings),
-                columns=columns,
-                listen=everyone,
-                stop=stop,
-            )
+            try:
+                bundle, evaluation, ended = fit_divided(
+                    task,
+                    rows,
+                    dev_rows,
+                    start,
+                    state=folder.state,
+                    data=_fingerprint(settings),
+                    columns=columns,
+                    listen=everyone,
+                    stop=stop,
+                )
+            except NoMaskTokenError:
+                raise NoMaskTokenError(settings.encoder) from None
     if ended.stopped:
         raise TrainingError(f"stopped after step {ended.steps}; go on with: bertsmith train --resume {folder.out}")
     if settings.adapt:

@@ -20,9 +20,9 @@ from bertsmith.batching import mixed_seed
 from bertsmith.bundle import Bundle
 from bertsmith.checkpoint import Source, load_pretrained, read_json, sequence_limit, write_pretrained
 from bertsmith.config import Settings, read_toml, toml_of
-from bertsmith.corpus.documents import Documents, open_documents
+from bertsmith.corpus.documents import LANGUAGES, Documents, open_documents
 from bertsmith.corpus.packed import CorpusRows, PackedRows
-from bertsmith.corpus.pairs import PairRows
+from bertsmith.corpus.pairs import PairRows, several_of
 from bertsmith.corpus.settings import PRESETS, CorpusSettings, NewEncoder
 from bertsmith.corpus.store import Store, split
 from bertsmith.corpus.vocabulary import train_wordpiece
@@ -37,6 +37,7 @@ from bertsmith.records import IS_NEXT
 from bertsmith.sequences import Sequences
 from bertsmith.strict import checked
 from bertsmith.tasks._masking import balanced
+from bertsmith.tasks._masks import NoMaskTokenError
 from bertsmith.tasks.mlm import Mlm, Passage
 from bertsmith.tasks.nsp import Neighbours, Nsp
 from bertsmith.tokenizer import Tokenizer
@@ -71,6 +72,7 @@ NOT_HERE = (
 FREE = ("out", "overwrite", "save_every", "tensorboard", "threads", "device")
 # What is worth going on from, even before a state is saved.
 WORTH_KEEPING = (START, f"{CORPUS}/store.json")
+_LEAST_OF_A_PAIR = 5  # a piece of each, and the three special tokens of BERT, whose family alone has the head
 DEFAULTS: Mapping[str, Any] = {"evals_per_epoch": 1, "dev_fraction": 0.05}
 
 
@@ -101,17 +103,19 @@ def adapt(
 
     Writes ``settings.out``, whole or not at all: a bundle that fills blanks, and an encoder for `train` and for
     transformers. What runs, stops and resumes is as in `bertsmith.train`; the tokenized corpus is in
-    ``<out>.partial/corpus`` while it runs. go_on: the command that resumes it, if not that of `adapt`.
+    ``<out>.partial/corpus`` while it runs. go_on: the command that resumes it, if not that of `adapt`, whose flags are
+    not spoken of then.
     Raises InputError for what is wrong with files or settings, before any training.
     """
     folder = RunFolder.of(settings.out, resume=resume, overwrite=settings.overwrite)
     values = {"command": "adapt", **_flat(corpus, task, settings)}
     if resume:
         _check_same_run(folder, values)
-    files = _opened(corpus)
+    files = _opened(corpus, command="adapt")
     pretrained = load_pretrained(settings.encoder)
     _check_can_run(task, settings, pretrained.family, pretrained.config)
-    if isinstance(task, Mlm) and any(name.startswith("cls.seq_relationship") for name in pretrained.head_tensors):
+    next_head = any(name.startswith("cls.seq_relationship") for name in pretrained.head_tensors)
+    if isinstance(task, Mlm) and next_head and not go_on:
         listen(Said("the encoder's next-sentence head is not trained on, and left out; --next-sentence keeps it"))
     with (
         threads(settings.threads),
@@ -119,7 +123,10 @@ def adapt(
             toml_of(values), resume=resume, tensorboard=settings.tensorboard, listen=listen, keep=WORTH_KEEPING
         ) as everyone,
     ):
-        trained = _trained(folder, corpus, files, task, settings, start=pretrained, listen=everyone, stop=stop)
+        trained = _trained(
+            folder, corpus, files, task, settings, start=pretrained, name=pretrained.source.name, listen=everyone,
+            stop=stop,
+        )  # fmt: skip
     return _finished(folder, go_on or f"bertsmith adapt --resume {folder.out}", *trained)
 
 
@@ -175,12 +182,16 @@ def pretrain(
     folder = RunFolder.of(settings.out, resume=resume, overwrite=settings.overwrite)
     shape = _shape(new)
     family = family_of(shape, source=new.config or "")
+    new = _sized(new, shape, family)
+    name = f"a new encoder of {new.config or f'size {new.size}'}"
     values = {"command": "pretrain", **_flat(corpus, task, settings), **_flat_of(new)}
     del values["encoder"]
     if resume:
         _check_same_run(folder, values)
-    files = _opened(corpus)
-    _check_can_run(task, settings, family, family.read_config(shape, source=new.config or ""))
+    config = family.read_config(shape, source=new.config or "")
+    sequence_limit(settings.max_length, most=config.max_length, name=name)
+    files = _opened(corpus, command="pretrain")
+    _check_can_run(task, settings, family, config)
     with (
         threads(settings.threads),
         folder.running(
@@ -189,10 +200,17 @@ def pretrain(
     ):
         start = folder.partial / START
         if not start.is_dir():
-            _write_start(start, shape, _vocabulary(start, new, files.documents, everyone), settings)
+            tokenizer = _vocabulary(start, new, files.documents, everyone)
+            asked = shape.get(family.keys["vocabulary"])
+            if new.vocabulary is not None and asked not in (None, tokenizer.vocab_size):
+                text = f"{new.config}: its vocabulary of {asked:,} pieces gives way to {new.vocabulary}, which has"
+                everyone(Said(f"{text} {tokenizer.vocab_size:,}"))
+            _write_start(start, shape, tokenizer, settings)
         pretrained = load_pretrained(start)
         pretrained = replace(pretrained, source=Source(f"from nothing ({new.size or new.config})", start))
-        trained = _trained(folder, corpus, files, task, settings, start=pretrained, listen=everyone, stop=stop)
+        trained = _trained(
+            folder, corpus, files, task, settings, start=pretrained, name=name, listen=everyone, stop=stop
+        )
     return _finished(folder, f"bertsmith pretrain --resume {folder.out}", *trained)
 
 
@@ -220,6 +238,9 @@ def resolve_corpus(
     if other in values:
         which = "masked words alone" if next_sentence else "next sentences"
         raise SettingsError(f"{at}{other} is of {which}, and next_sentence is {str(next_sentence).lower()}")
+    length = values.get("max_length")
+    if next_sentence and isinstance(length, int) and length < _LEAST_OF_A_PAIR:
+        raise SettingsError(f"{at}max_length must be at least {_LEAST_OF_A_PAIR} for two texts, got {length}")
     vocabulary = values.get("vocabulary")
     for name in ("vocabulary_size", "cased"):
         if name in values and vocabulary and Path(str(vocabulary)).is_dir():
@@ -256,14 +277,18 @@ class _Files:
     held_out: Documents | None
 
 
-def _opened(corpus: CorpusSettings) -> _Files:
-    """Both, opened. Raises SettingsError if there is no corpus, or if a file is in both."""
+def _opened(corpus: CorpusSettings, *, command: str) -> _Files:
+    """Both, opened. Raises SettingsError if there is no corpus, if a file is in both, or for a column of plain text."""
     if not corpus.corpus:
-        raise SettingsError("'corpus' is missing: the files of text to learn from, as in bertsmith adapt corpus.txt")
+        example = f"bertsmith {command} corpus.txt"
+        raise SettingsError(f"'corpus' is missing: the files of text to learn from, as in {example}")
     documents = open_documents([Path(name) for name in corpus.corpus], corpus)
-    if not corpus.held_out:
+    held_out = open_documents([Path(name) for name in corpus.held_out], corpus) if corpus.held_out else None
+    if corpus.column is not None and not any(each.tables for each in (documents, held_out) if each):
+        tables = ".jsonl, .parquet, .csv and .tsv"
+        raise SettingsError(f"column {corpus.column!r} is of {tables}, and {documents.files[0]} is plain text")
+    if held_out is None:
         return _Files(documents, None)
-    held_out = open_documents([Path(name) for name in corpus.held_out], corpus)
     both = {path.resolve() for path in documents.files} & {path.resolve() for path in held_out.files}
     if both:
         raise SettingsError(f"held_out: {min(both)} is in the corpus, too, and would be scored on what it learned")
@@ -319,33 +344,41 @@ def _trained(
     settings: Settings,
     *,
     start: Pretrained,
+    name: str,
     listen: Listener,
     stop: Callable[[], bool],
 ) -> tuple[Bundle, Evaluation | None, Fit]:
+    """name: of the encoder, for messages."""
     tokenizer = start.tokenizer
-    max_length = sequence_limit(settings.max_length, most=start.max_length, name=start.source.name)
+    max_length = sequence_limit(settings.max_length, most=start.max_length, name=name)
     if settings.learning_rate is None:
         settings = settings.model_copy(update={"learning_rate": default_rate(start.config.width)})
-    task.masks(tokenizer, counts_V=None)  # raises for a tokenizer without a mask token, before the work of the store
+    if tokenizer.mask_id is None:  # before the work of the store
+        raise NoMaskTokenError(name)
+    if corpus.language not in LANGUAGES and any(each.splits for each in (files.documents, files.held_out) if each):
+        text = f"{corpus.language!r} has no rules of its own for where sentences end: those of a related language are"
+        listen(Said(f"{text} taken, or of English; there are some for {', '.join(LANGUAGES)}", warning=True))
     rows_of = _RowsOf(task, corpus, tokenizer, max_length, settings.seed)
     store = held_store = _stored(folder.partial / CORPUS, files.documents, tokenizer, listen)
     if files.held_out is None:
-        train_D, held_D = _split(store, task, settings, listen)
+        train_D, held_D = _split(store, task, settings, files.documents.advice, listen)
     else:
         held_store = _stored(folder.partial / HELD_OUT, files.held_out, tokenizer, listen)
         train_D, held_D = np.arange(store.documents), np.arange(held_store.documents)
 
     counts_V = store.unigram(train_D)
     task = task.learn_counts(counts_V)
-    rows = rows_of(store, train_D)
+    rows = rows_of(store, train_D, advice=files.documents.advice)
     listen(Said(f"train: {_described(len(train_D), rows)}; unigram entropy {task.unigram_loss:.3f} nats a piece"))
     if cut := getattr(rows, "cut", 0):
         share = 100 * cut / (cut + rows.tokens)
         text = f"{cut:,} pieces ({share:.1f} %) are cut off pairs that are longer than max_length {max_length}"
-        listen(Said(f"train: {text}; shorter sentences (--sentences split) or a larger max_length", warning=share > 20))
+        split_too = files.documents.plain and not files.documents.split_lines
+        mend = f"{'shorter sentences (--sentences split) or ' if split_too else ''}a larger max_length"
+        listen(Said(f"train: {text}; {mend} keeps more of them", warning=share > 20))
     held_set = None
     if len(held_D):
-        held_rows = rows_of(held_store, held_D)
+        held_rows = rows_of(held_store, held_D, advice=(files.held_out or files.documents).advice)
         held_set = _scored_rows(task, held_rows, tokenizer, most=corpus.most_scored)
         listen(Said(f"held out: {_described(len(held_D), held_rows)}, of which {len(held_set):,} rows are scored"))
     else:
@@ -376,19 +409,20 @@ def _drawing(rows: CorpusRows, masks: Masks) -> Draw:
 
 
 def _split(
-    store: Store, task: MaskTask, settings: Settings, listen: Listener
+    store: Store, task: MaskTask, settings: Settings, advice: str, listen: Listener
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The documents to train on and those to score; of pairs, both parts have two that can be in one, or none is
     held out."""
     every = np.arange(store.documents)
-    can_D, least = every, 1
+    can_D, least, few = every, 1, f"{store.documents:,} documents are"
     if isinstance(task, Nsp):
         can_D, least = np.flatnonzero(np.diff(store.document_D) > 1), 2
-    if not settings.dev_fraction:
+        few = f"{several_of(len(can_D), store.documents)},"
+    if not settings.dev_fraction or len(can_D) < least:  # too few even to be learned from, as is said there
         return every, every[:0]
     if len(can_D) < 2 * least:
-        text = f"{store.documents:,} documents are too few to hold some out: nothing is scored, the last state is kept"
-        listen(Said(f"{text}; blank lines separate documents of plain text", warning=True))
+        text = f"{few} too few to hold some out: nothing is scored, the last state is kept{advice}"
+        listen(Said(text, warning=True))
         return every, every[:0]
     count = min(max(least, round(len(can_D) * settings.dev_fraction)), len(can_D) - least)
     _, held = split(len(can_D), fraction=count / len(can_D), seed=settings.seed)
@@ -440,10 +474,12 @@ class _RowsOf:
     max_length: int
     seed: int
 
-    def __call__(self, store: Store, documents: NDArray[np.int64]) -> CorpusRows:
+    def __call__(self, store: Store, documents: NDArray[np.int64], *, advice: str) -> CorpusRows:
         if isinstance(self.task, Nsp):
-            share, seed = self.corpus.short_share, self.seed
-            return PairRows(store, documents, self.tokenizer, max_length=self.max_length, short_share=share, seed=seed)
+            return PairRows(
+                store, documents, self.tokenizer, max_length=self.max_length, short_share=self.corpus.short_share,
+                seed=self.seed, advice=advice,
+            )  # fmt: skip
         return PackedRows(store, documents, self.tokenizer, max_length=self.max_length, packing=self.corpus.packing)
 
 
@@ -507,6 +543,20 @@ def _shape(new: NewEncoder) -> dict[str, Any]:
     return {"model_type": "bert", **{family.keys[name]: value for name, value in SIZES[new.size].items()}}
 
 
+def _sized(new: NewEncoder, shape: Mapping[str, Any], family: Family) -> NewEncoder:
+    """With the size of the vocabulary to learn that config.json asks for; a vocabulary that is given has its own.
+
+    Raises SettingsError if another is asked for, too.
+    """
+    asked = shape.get(family.keys["vocabulary"])
+    if asked is None or new.vocabulary is not None:
+        return new
+    if "vocabulary_size" in new.model_fields_set and new.vocabulary_size != asked:
+        key = family.keys["vocabulary"]
+        raise SettingsError(f"vocabulary_size is {new.vocabulary_size}, and {key} of {new.config} is {asked}; which?")
+    return checked(NewEncoder, {**new.model_dump(), "vocabulary_size": asked}, at=f"{new.config}: ")
+
+
 def _vocabulary(start: Path, new: NewEncoder, documents: Documents, listen: Listener) -> Tokenizer:
     """The tokenizer: of the given folder or file, or learned from the corpus."""
     for leftover in start.parent.glob("*vocabulary*"):  # of a run that was killed while it learned one
@@ -514,7 +564,7 @@ def _vocabulary(start: Path, new: NewEncoder, documents: Documents, listen: List
     if new.vocabulary is not None:
         given = Path(new.vocabulary)
         if given.is_dir():
-            return Tokenizer.from_folder(given)
+            return _with_mask(Tokenizer.from_folder(given), new.vocabulary)
         if not given.is_file():
             raise SettingsError(f"vocabulary {new.vocabulary}: no such file or folder")
         folder = start.with_name("vocabulary")
@@ -528,8 +578,14 @@ def _vocabulary(start: Path, new: NewEncoder, documents: Documents, listen: List
         train_wordpiece(documents, folder, size=new.vocabulary_size, lowercase=not new.cased)
     tokenizer = Tokenizer.from_folder(folder)
     if new.vocabulary is None and tokenizer.vocab_size < new.vocabulary_size:
-        text = f"the corpus gives {tokenizer.vocab_size:,} pieces, fewer than the {new.vocabulary_size:,} asked for"
-        listen(Said(text, warning=True))
+        text = f"the corpus gives {tokenizer.vocab_size:,} pieces, fewer than the vocabulary_size"
+        listen(Said(f"{text}, {new.vocabulary_size:,}", warning=True))
+    return _with_mask(tokenizer, new.vocabulary or "the corpus")
+
+
+def _with_mask(tokenizer: Tokenizer, name: str) -> Tokenizer:
+    if tokenizer.mask_id is None:
+        raise NoMaskTokenError(name)
     return tokenizer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 import re
@@ -11,16 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
+from transformers import AutoModelForMaskedLM
 
 import bertsmith as library
 from bertsmith.checkpoint import load_pretrained
+from bertsmith.cli import show
 from bertsmith.cli import texts as cli_texts
 from bertsmith.families import families
 from bertsmith.tasks.mlm import Mlm
 from bertsmith.tasks.nsp import Nsp
 from cli_runs import bertsmith, short, succeed, trained
 from small_runs import tiny_bert
-from tiny import TEXTS, Case, bundle_of, write_checkpoint
+from tiny import TEXTS, Case, bundle_of, without_mask, write_checkpoint
 
 if TYPE_CHECKING:
     from bertsmith.infer import Predictor
@@ -140,6 +144,13 @@ def test_fill_says_which_models_can(models: dict[str, Path]) -> None:
     assert "no such folder" in fails("fill", "nowhere", "a ____")
 
 
+def test_a_model_without_a_mask_token_is_named() -> None:
+    Path("mine").mkdir()
+    write_checkpoint(Case(families()["bert"]), Path("mine"), auto=AutoModelForMaskedLM)
+    without_mask(Path("mine"))
+    assert fails("fill", "mine", "a ____").startswith("error: mine: the tokenizer has no mask token")
+
+
 def test_flags_that_are_wrong(mlm: Path) -> None:
     assert "top must be from 1 to 1000, got 0" in fails("fill", mlm, "a ____", "--top", "0")
     assert "--top must be a whole number, got 'few'" in fails("fill", mlm, "a ____", "--top", "few")
@@ -179,6 +190,21 @@ def test_next_wants_two_texts_and_a_model_that_can(nsp: Path, mlm: Path) -> None
         said = fails(command, mlm, "a", "b")
         assert "(mlm) has no next-sentence head" in said
         assert "'bertsmith adapt --next-sentence'" in said
+
+
+@pytest.mark.parametrize(
+    ("texts", "warning"),
+    [
+        (("", " "), "both texts are empty"),
+        (("", "a"), "the first text is empty"),
+        (("a", ""), "the second text is empty"),
+    ],
+)
+def test_next_warns_of_empty_texts(texts: tuple[str, str], warning: str, nsp: Path) -> None:
+    """It answers all the same, as `predict` does."""
+    outcome = succeed("next", nsp, *texts)
+    assert outcome.err == f"warning: {warning}: the number says nothing\n"
+    assert " it " in outcome.out
 
 
 # coherence
@@ -243,6 +269,27 @@ def test_score_tells_of_each_piece(task: str, models: dict[str, Path]) -> None:
     assert record["log_likelihood"] == pytest.approx(sum(each["log_probability"] for each in record["words"]))
     assert record["per_piece"] * record["pieces"] == pytest.approx(record["log_likelihood"])
     assert "words" not in succeed("score", models[task], SENTENCES[0], "--json").record
+
+
+def test_control_characters_do_not_reach_the_terminal(mlm: Path, nsp: Path) -> None:
+    evil, seen = "a \x1b[31m\x9b\x7f b", r"a \x1b[31m\x9b\x7f b"
+    assert succeed("score", mlm, evil).out.endswith(f"  {seen}\n")
+    assert succeed("fill", mlm, f"{evil} ____").out.startswith(f"{seen} ")
+    shown = succeed("coherence", nsp, evil, "c").out
+    assert seen in shown
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown)
+    assert succeed("score", mlm, evil, "--json").record["text"] == evil
+
+
+@pytest.mark.parametrize(("texts", "of"), [(["a fine film"], "/3 "), ([], r"/\? ")])
+def test_score_counts_pieces(texts: list[str], of: str, mlm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=60)
+    monkeypatch.setattr(show, "stderr", lambda: console)
+    monkeypatch.setenv("TERM", "xterm")
+    succeed("score", mlm, *texts, stdin="a fine film\n")
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown.getvalue())
+    assert re.search(rf"3{of}[\d,]+ pieces/s", plain), plain
 
 
 def test_score_answers_for_every_line(mlm: Path) -> None:

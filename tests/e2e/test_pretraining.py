@@ -27,7 +27,8 @@ from bertsmith.families import families
 from bertsmith.families.bert import SIZES
 from bertsmith.nn.encoder import Encoder
 from bertsmith.pretraining import adapt, pretrain, resolve_corpus
-from tiny import TEXTS, Case, write_checkpoint
+from bertsmith.tasks.nsp import Nsp
+from tiny import TEXTS, Case, bundle_of, without_mask, write_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -376,6 +377,12 @@ LATE: dict[str, tuple[dict[str, Any], str]] = {
     "layers": ({"freeze": 99}, "freeze must be at most"),
     "held out": ({"held_out": "nowhere.txt"}, "nowhere.txt: no such file"),
     "dev and patience": ({"dev_fraction": 0.0, "patience": 2}, "patience needs rows to score"),
+    "a column of plain text": ({"column": "abstract"}, r"column 'abstract' is of \.jsonl, .* is plain text"),
+    "no corpus": ({"corpus": ()}, "as in bertsmith adapt corpus.txt"),
+    "too short a pair": (
+        {"max_length": 4, "next_sentence": True},
+        "max_length must be at least 5 for two texts, got 4",
+    ),
 }
 
 
@@ -390,6 +397,160 @@ def test_mistakes_leave_nothing_behind(
             **{"corpus": str(corpus), "encoder": str(tiny_checkpoint(BERT)), "out": str(tmp_path / "a"), **values},
         )
     assert list(tmp_path.iterdir()) == []
+
+
+SMALL = {
+    "model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "intermediate_size": 48, "max_position_embeddings": 80, "vocab_size": 150,
+}  # fmt: skip
+LATE_OF_NEW: dict[str, tuple[dict[str, Any], str]] = {
+    "no corpus": ({"corpus": (), "size": "tiny"}, "as in bertsmith pretrain corpus.txt"),
+    "positions of a size": ({"size": "tiny", "max_length": 513}, "at most 512 for a new encoder of size tiny, got 513"),
+    "positions of a config": ({"config": "c.json", "max_length": 81}, "at most 80 for a new encoder of c.json, got 81"),
+    "two sizes": (
+        {"config": "c.json", "vocabulary_size": 200}, "vocabulary_size is 200, and vocab_size of c.json is 150; which",
+    ),
+    "too small a vocabulary": ({"config": "d.json"}, "d.json: vocabulary_size must be .* 100, got 99"),
+    "a tokenizer without a mask token": ({"size": "tiny", "vocabulary": "pieces"}, "the tokenizer of pieces has none"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LATE_OF_NEW)
+def test_mistakes_are_found_before_anything_is_learned(
+    name: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    Path("d.json").write_text(json.dumps({**SMALL, "vocab_size": 99}), encoding="utf-8")
+    Path("pieces").mkdir()
+    write_checkpoint(BERT, Path("pieces"))
+    without_mask(Path("pieces"))
+    values, message = LATE_OF_NEW[name]
+    events: list[Event] = []
+    with pytest.raises(InputError, match=message):
+        made("pretrain", events=events, **{"corpus": str(corpus), "out": "a", **values})
+    assert not events
+    assert not list(Path().glob("a*"))
+
+
+def test_config_says_how_large_a_vocabulary_is_learned(corpus: Path, tmp_path: Path) -> None:
+    config, vocabulary = tmp_path / "config.json", tmp_path / "vocab.txt"
+    config.write_text(json.dumps(SMALL), encoding="utf-8")
+    values = {"corpus": str(corpus), "config": str(config), "max_steps": 2, "out": str(tmp_path / "a")}
+    events: list[Event] = []
+    with pytest.raises(TrainingError, match="stopped"):
+        made("pretrain", events=events, stop=lambda: _steps(events) >= 1, **values)
+    result = made("pretrain", resume=True, **values)
+    assert result.bundle.tokenizer.vocab_size == 150
+    assert "vocabulary_size = 150" in (result.folder / "run.toml").read_text(encoding="utf-8")
+
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
+    vocabulary.write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    events.clear()
+    made("pretrain", events=events, **{**values, "out": str(tmp_path / "b"), "vocabulary": str(vocabulary)})
+    said = [event.text for event in events if isinstance(event, Said)]
+    assert f"{config}: its vocabulary of 150 pieces gives way to {vocabulary}, which has 31" in said
+
+
+def test_an_encoder_without_a_mask_token_is_named(corpus: Path, tmp_path: Path) -> None:
+    encoder = tmp_path / "maskless"
+    encoder.mkdir()
+    write_checkpoint(BERT, encoder)
+    without_mask(encoder)
+    message = re.escape(f"the tokenizer of {encoder} has none")
+    with pytest.raises(SettingsError, match=message):
+        made("adapt", corpus=str(corpus), encoder=str(encoder), out=str(tmp_path / "a"), max_steps=1)
+    train = write_tsv(tmp_path / "train.tsv")
+    settings = Settings(train=train, encoder=str(encoder), out=tmp_path / "b", max_steps=1, device="cpu", threads=1)
+    for task, values in (("mlm", {}), ("classify", {"adapt": True})):
+        with pytest.raises(SettingsError, match=message):
+            bertsmith.train(task, settings.model_copy(update=values))
+
+
+def test_adapt_epochs_want_adapt(tmp_path: Path) -> None:
+    settings = Settings(train=write_tsv(tmp_path / "train.tsv"), out=tmp_path / "a", adapt_epochs=1.0)
+    with pytest.raises(SettingsError, match="adapt_epochs is 1, and adapt is false: give --adapt, too"):
+        bertsmith.train("classify", settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"language": "xx", "sentences": "split"}, "'xx' has no rules of its own for where sentences end"),
+        ({"language": "xx"}, None),
+        ({"language": "de", "sentences": "split"}, None),
+    ],
+)
+def test_a_language_without_rules_is_said(
+    values: dict[str, Any], said: str | None, corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    made("adapt", corpus=str(corpus), encoder=str(tiny_checkpoint(BERT)), out=str(tmp_path / "a"), max_steps=1,
+         events=events, **values)  # fmt: skip
+    found = [event.text for event in events if isinstance(event, Said) and "no rules" in event.text]
+    assert len(found) == (said is not None)
+    assert said is None or found[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences", "said", "not_said"),
+    [
+        ("One is here. Two is here.\n", "split", "need two of those; blank lines separate documents$", "--sentences"),
+        ("\n\n".join(["One."] * 80), "lines", "^[^:]*: 0 of 80 documents have .*--sentences split", "hold some out"),
+        (
+            "\n\n".join(["One."] * 80 + ["One.\nTwo."] * 3), "lines",
+            "^3 of 83 documents have two sentences or more, too few to hold some out.*--sentences split", "paragraphs,",
+        ),
+        (
+            "\n\n".join([" ".join(TEXTS * 4)] * 9), "split", "are cut off pairs .*; a larger max_length", "--sentences",
+        ),
+        (
+            "\n\n".join([f"{' '.join(TEXTS)}\n{' '.join(TEXTS)}"] * 9), "lines",
+            r"cut off pairs .*; shorter sentences \(--sentences split\) or a larger max_length keeps", "paragraphs",
+        ),
+    ],
+)  # fmt: skip
+def test_advice_can_be_followed(
+    text: str, sentences: str, said: str, not_said: str, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "c.txt").write_text(text, encoding="utf-8")
+    events: list[Event] = []
+    try:
+        made("adapt", corpus=str(tmp_path / "c.txt"), encoder=str(tiny_checkpoint(BERT)), out=str(tmp_path / "a"),
+             next_sentence=True, max_steps=1, max_length=20, sentences=sentences, events=events)  # fmt: skip
+        error = ""
+    except DataError as raised:
+        error = str(raised).removeprefix(f"{tmp_path}/")
+    texts = [error, *(event.text for event in events if isinstance(event, Said))]
+    assert any(re.search(said, each) for each in texts), texts
+    assert not any(not_said in each for each in texts), texts
+
+
+def test_train_that_adapts_speaks_of_no_flags_of_adapt(
+    corpus: Path, tiny_checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    bundle_of(Nsp(), load_pretrained(tiny_checkpoint(BERT))).save(tmp_path / "both")
+    events: list[Event] = []
+    made("adapt", corpus=str(corpus), encoder=str(tmp_path / "both"), out=str(tmp_path / "a"), max_steps=1,
+         events=events)  # fmt: skip
+    assert any("--next-sentence keeps it" in event.text for event in events if isinstance(event, Said))
+    events.clear()
+    settings = Settings(
+        train=write_tsv(tmp_path / "train.tsv"), encoder=str(tmp_path / "both"), out=tmp_path / "task", max_steps=1,
+        adapt=True, adapt_epochs=1, dev_fraction=0.0, threads=1, device="cpu",
+    )  # fmt: skip
+    bertsmith.train("classify", settings, listen=events.append)
+    assert not any("next-sentence" in event.text for event in events if isinstance(event, Said))
+
+
+@pytest.mark.parametrize("command", ["train", "adapt", "pretrain"])
+def test_a_run_whose_settings_are_lost(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.partial").mkdir()
+    (tmp_path / "a.partial" / "run.toml").touch()
+    assert run([command, "--resume", str(tmp_path / "a")]) == 2
+    said = capsys.readouterr().err
+    assert "does not say which run it is of" in said
+    assert f"begin anew: bertsmith {command} … --out {tmp_path / 'a'} --overwrite" in said
 
 
 @pytest.mark.parametrize("change", [{"patience": 3}, {"freeze": 99}, {"dev": "dev.tsv"}])

@@ -115,8 +115,23 @@ def test_the_column_can_be_named(tmp_path: Path) -> None:
     assert sentences_of(path, CorpusOptions(column="story")) == [("yes",)]
     said = error_of(path, options=CorpusOptions(column="stori"))
     assert said == (
-        f"{path}:1: --text: there is no column 'stori'; columns are 1 'text', 2 'story'; did you mean 'story'?"
+        f"{path}:1: --column: there is no column 'stori'; columns are 1 'text', 2 'story'; did you mean 'story'?"
     )
+
+
+def test_a_missing_column_is_asked_for_by_the_flag_that_there_is(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"story": ["a"]}), tmp_path / "a.parquet")
+    for path in (tmp_path / "a.parquet", written(tmp_path / "a.jsonl", '{"story": "a"}\n')):
+        assert error_of(path).endswith("; columns are 1 'story'; name it: --column NAME")
+    path = written(tmp_path / "a.csv", "a film,1\nb,2\n")
+    row = "line 1 was taken as a row, not as a header, and holds 1 'a film', 2 '1'"
+    numbers = "name its column by --column if it is one, else give column numbers"
+    assert error_of(path).endswith(f"; {row}; {numbers}: --column NUMBER")
+    assert error_of(path, options=CorpusOptions(column="no")).endswith(
+        f"--column: there is no column 'no'; {row}; {numbers}"
+    )
+    twice = written(tmp_path / "b.csv", "text,text\na,b\n")
+    assert error_of(twice).endswith("rename one, or give its number: --column 1")
 
 
 def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
@@ -152,6 +167,39 @@ def test_rows_without_text(tmp_path: Path) -> None:
     for _ in range(2):
         assert [document.place.line for document in found] == [1, 4]
         assert (found.skipped, found.first_skipped) == (2, Place(str(path), 2))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_rows_of_null_are_rows_without_text(form: str, tmp_path: Path) -> None:
+    path, texts = tmp_path / f"a.{form}", ["a", None, "", "b"]
+    if form == "parquet":
+        pq.write_table(pa.table({"text": texts, "id": [1, 2, 3, 4]}), path)
+    else:
+        written(path, "".join(json.dumps({"text": text}) + "\n" for text in texts) + '{"id": 5}\n')
+    assert error_of(path) == (
+        f"{path}:2: the text is null, or not there; fill it in, or give --skip-empty to leave such rows out"
+    )
+    found = open_documents([path], CorpusOptions(skip_empty=True))
+    assert [document.place.line for document in found] == [1, 4]
+    assert (found.skipped, found.first_skipped) == (2 if form == "parquet" else 3, Place(str(path), 2))
+    number = written(tmp_path / "b.jsonl", '{"text": 5}\n')
+    assert "text must be a string, got int 5" in error_of(number, options=CorpusOptions(skip_empty=True))
+
+
+def test_advice_can_be_followed(tmp_path: Path) -> None:
+    text, table = written(tmp_path / "a.txt", "One. Two.\n"), written(tmp_path / "a.jsonl", '{"text": "a"}\n')
+    assert open_documents([table], LINES).advice == ""
+    assert open_documents([text, table], SPLIT).advice == "; blank lines separate documents"
+    assert open_documents([text], LINES).advice.endswith("--sentences split finds the sentences in paragraphs")
+
+
+def test_the_languages_are_those_with_rules() -> None:
+    """Of two that have some, a text with an abbreviation of the other's, or its full stop, is split otherwise."""
+    texts = ("Das war z. B. am 3. Mai so. Gut.", "Siehe Abb. 3 hier. Gut.")
+    assert any(documents.split(text, language="de") != documents.split(text, language="en") for text in texts)
+    assert all(documents.split(text, language="xx") == documents.split(text, language="en") for text in texts)
+    assert {"en", "de"} <= {*documents.LANGUAGES}
+    assert "xx" not in documents.LANGUAGES
 
 
 def test_files_with_nothing_in_them(tmp_path: Path) -> None:

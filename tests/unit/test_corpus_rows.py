@@ -259,8 +259,8 @@ def test_texts_that_are_too_long_lose_pieces_at_both_ends(bert: Tokenizer) -> No
 @pytest.mark.parametrize("shapes", [[[3, 3]], [[3], [4], [5]], [[3, 3], [4]]])
 def test_corpora_without_neighbours(bert: Tokenizer, shapes: list[list[int]]) -> None:
     store = store_of(shapes)
-    with pytest.raises(DataError, match=r"^a\.txt: [01] of \d documents have two sentences or more.*--sentences split"):
-        PairRows(store, all_of(store), bert, max_length=20, seed=1)
+    with pytest.raises(DataError, match=r"^a\.txt: [01] of \d documents have two sentences or more.* of those; try x$"):
+        PairRows(store, all_of(store), bert, max_length=20, seed=1, advice="; try x")
 
 
 @pytest.mark.data

@@ -292,7 +292,7 @@ def test_pll_does_not_depend_on_company(both: Predictor, monkeypatch: pytest.Mon
 def test_texts_are_scored_as_they_come(both: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(language, "BATCHES_AT_ONCE", 1)
     monkeypatch.setitem(engine.BATCH_TOKENS, "cpu", 64)
-    taken, told = 0, list[int]()
+    taken, told = 0, list[tuple[int, int | None]]()
 
     def given() -> Iterator[Passage]:
         nonlocal taken
@@ -300,14 +300,18 @@ def test_texts_are_scored_as_they_come(both: Predictor, monkeypatch: pytest.Monk
             taken += 1
             yield Passage(text, Place("here", taken))
 
-    stream = language.scored(both, given(), progress=told.append)
+    stream = language.scored(both, given(), progress=lambda done, of: told.append((done, of)))
     passage, score = next(stream)
     assert (passage.text, passage.place.line) == (TEXTS[0], 1)
     assert taken < 5
     done = [(passage, score), *stream]
     assert [passage.text for passage, _ in done] == list(TEXTS * 20)
-    assert told == sorted(told)
-    assert told[-1] == sum(score.pieces for _, score in done)
+    pieces = sum(score.pieces for _, score in done)
+    assert [count for count, _ in told] == sorted(count for count, _ in told)
+    assert told[-1] == (pieces, None)
+    told.clear()
+    list(language.scored(both, [passage for passage, _ in done], progress=lambda done, of: told.append((done, of))))
+    assert {of for _, of in told} == {pieces}, "of texts that are all there the end is known"
 
 
 @pytest.mark.parametrize("name", ["masked", "both"])

@@ -33,10 +33,14 @@ def next_(
     for a file of pairs.
     """
     predictor = language.opened(model, device=device)
+    empty = [name for name, each in (("first", text), ("second", second)) if not each.strip()]
     (joint,) = language.joints(predictor, [(text, second)])
     probability = math.exp(joint.log_probability)
-    if joint.cut:
-        with show.Watch(quiet=False) as watch:
+    with show.Watch(quiet=False) as watch:
+        if empty:
+            said = f"the {empty[0]} text is empty" if len(empty) == 1 else "both texts are empty"
+            watch.listen(Said(f"{said}: the number says nothing", warning=True))
+        if joint.cut:
             limit = predictor.bundle.max_length
             watch.listen(Said(f"{joint.cut} pieces beyond the limit of {limit} tokens are not read", warning=True))
     if json:

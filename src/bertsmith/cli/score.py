@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, with_flags
 from bertsmith.cli.texts import file_flags, on_one_line, passages_of
-from bertsmith.events import Predicted, Said
+from bertsmith.events import Said
 from bertsmith.infer import language
 
 
@@ -47,8 +47,8 @@ def score(
         passages = passages_of(texts_or_file, flags, command="score", empty=True, listen=watch.listen)
         began = time.monotonic()
 
-        def progress(pieces: int) -> None:
-            watch.listen(Predicted(pieces, None, time.monotonic() - began))
+        def progress(pieces: int, of: int | None) -> None:
+            watch.answered(pieces, of, time.monotonic() - began, what="pieces")
 
         for passage, found in language.scored(predictor, passages, progress=progress):
             if not found.whole:
@@ -69,7 +69,7 @@ def score(
 def _lines(found: language.TextScore, text: str, *, words: bool) -> Iterator[str]:
     """The sum, the mean a piece and the text; then a line for each piece."""
     mean = "–" if found.per_piece is None else f"{found.per_piece:.3f}"
-    yield f"{found.log_likelihood:>9.2f}  {mean:>7}  {on_one_line(text)}"
+    yield f"{found.log_likelihood:>9.2f}  {mean:>7}  {show.visible(on_one_line(text))}"
     if words:
         for word, value in found.words:
-            yield f"{'':9}  {value:>7.3f}    {word}"
+            yield f"{'':9}  {value:>7.3f}    {show.visible(word)}"

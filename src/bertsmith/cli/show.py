@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # More labels than this make no readable table; --json has them all.
 MOST_LABELS = 25
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 
 
 def stderr() -> Console:
@@ -39,11 +40,17 @@ def stdout() -> Console:
     return _console(stderr=False)
 
 
+def visible(text: str) -> str:
+    """A text whose control characters, with which it could recolour a terminal, are written as ``\\x1b``; tabs and line
+    ends stay."""
+    return text.translate(_CONTROLS)
+
+
 def escape(text: str) -> str:
-    """A text that is shown as it is, whatever brackets it holds."""
+    """A text that is shown as it is, whatever brackets and control characters it holds."""
     from rich import markup
 
-    return markup.escape(text)
+    return markup.escape(visible(text))
 
 
 def _console(*, stderr: bool) -> Console:
@@ -110,10 +117,10 @@ class Watch:
         else:
             self._line(f"[yellow]warning:[/] {escape(text)}" if warning else escape(text))
 
-    def answered(self, rows: int, of: int | None, seconds: float) -> None:
-        """Show that so many of the rows have been answered, in so many seconds."""
+    def answered(self, done: int, of: int | None, seconds: float, *, what: str = "rows") -> None:
+        """Show that so many of the rows have been answered, in so many seconds; what: if they are no rows."""
         if not self._quiet:
-            self._answered(rows, of, seconds)
+            self._answered(done, of, seconds, what)
 
     def _notice(self, event: Event) -> None:
         from bertsmith.events import Began, Ended, Said
@@ -191,19 +198,19 @@ class Watch:
             left = elapsed / max(1, event.step - self._began.first_step) * (self._began.steps - event.step)
             self._line(f"step {event.step:,} of {self._began.steps:,}  {numbers}  {_duration(left)} left")
 
-    def _answered(self, rows: int, of: int | None, seconds: float) -> None:
-        speed = f"{rows / max(seconds, 1e-9):,.0f} rows/s"
+    def _answered(self, done: int, of: int | None, seconds: float, what: str = "rows") -> None:
+        speed = f"{done / max(seconds, 1e-9):,.0f} {what}/s"
         if not self._console.is_terminal:
             if time.monotonic() - self._said_at > 30:
                 self._said_at = time.monotonic()
-                self._line(f"{rows:,} rows answered{f' of {of:,}' if of else ''}  {speed}")
+                self._line(f"{done:,} {what} answered{f' of {of:,}' if of else ''}  {speed}")
             return
         if self._bar is None:
             self._bar = _bar(self._console)
             self._bar.add_task("predicting", total=of, numbers="")
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=rows, numbers=speed)
-        if rows == of:
+        self._bar.update(self._bar.task_ids[0], completed=done, numbers=speed)
+        if done == of:
             self._close()
 
     def _line(self, text: str) -> None:

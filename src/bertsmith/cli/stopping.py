@@ -51,7 +51,7 @@ def stop_on_signal(watch: show.Watch) -> Iterator[Callable[[], bool]]:
 def settings_of_stopped(command: str, out: Path) -> dict[str, Any]:
     """The settings of a run that was stopped, by its out folder or by the .partial folder beside that.
 
-    Raises SettingsError if there is none, or none of this command.
+    Raises SettingsError if there is none, none of this command, or if its settings are lost.
     """
     name = out.name.removesuffix(".partial")
     folder, partial = out.parent / name, out.parent / f"{name}.partial"
@@ -59,7 +59,12 @@ def settings_of_stopped(command: str, out: Path) -> dict[str, Any]:
         ended = f"; the run {folder} has ended" if (folder / MANIFEST).is_file() else ""
         raise SettingsError(f"--resume {out}: there is no stopped run, which would be in {partial}{ended}")
     values = read_toml(partial / RUN)
-    made_by = values.get("command", "train")
+    made_by = values.get("command") or ("train" if "task" in values else None)
+    if made_by is None:
+        raise SettingsError(
+            f"--resume {out}: {partial / RUN} does not say which run it is of, and cannot be gone on with; begin anew: "
+            f"bertsmith {command} … --out {folder} --overwrite"
+        )
     if made_by != command:
         raise SettingsError(f"--resume {out}: go on with that run by: bertsmith {made_by} --resume {out}")
     return {**values, "out": str(folder)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ def file_flags() -> list[inspect.Parameter]:
 
 def passages_of(
     arguments: Sequence[str], flags: Mapping[str, Any], *, command: str, empty: bool, listen: Listener
-) -> Iterator[Passage]:
+) -> Iterable[Passage]:
     """The texts themselves, or those of the one file that is named; ``-`` and, in a pipe, nothing at all are stdin.
+    Texts themselves are a list, those of a file come as they are read.
 
     flags: those of `file_flags` that are given. empty: whether empty lines of a file are texts, too. How a file is read
     is told at once.
@@ -46,10 +47,10 @@ def passages_of(
         if flags:
             raise SettingsError(f"--{next(iter(flags))} is about files, and a text was given")
         many = len(arguments) > 1
-        return (
+        return [
             Passage(text, Place(f"text {number}" if many else "the text given"))
             for number, text in enumerate(arguments, start=1)
-        )
+        ]
     options = reading_of(flags)
     if not flags and only != "-" and not _has_columns(only):
         options = replace(options, format="lines")  # whatever tabs are in it

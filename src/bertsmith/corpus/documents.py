@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from bertsmith.corpus.nulls import with_nulls
 from bertsmith.data import FORMATS, ReadOptions, Rows, text_of
-from bertsmith.data.columns import choose, header_names
+from bertsmith.data.columns import Flags, choose, header_names
 from bertsmith.data.source import Source
 from bertsmith.data.table import Wanted
 from bertsmith.errors import DataError
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _TEXT = Input("text", ("text", "document", "content", "body", "abstract", "article"), needed_to_train=False)
+_FLAGS = Flags({_TEXT.name: "--column"}, header=False)
 _TABLES = ("jsonl", "parquet", "csv", "tsv")
 # Formats whose texts are in pieces or in questions. Whatever is no format at all is plain text.
 _NOT_READ = ("conll", "conllu", "squad")
 _MOST_LINE, _MOST_DOCUMENT = 10_000_000, 100_000_000  # characters
 _LINES_TO_LOOK_AT, _CHARACTERS_TO_LOOK_AT = 1000, 1 << 20
+# What sentencex 1.0.32 has rules of its own for. Another language is split as a related one, or as English; it does not
+# say which.
+LANGUAGES = (
+    "am", "ar", "bg", "bn", "ca", "da", "de", "el", "en", "es", "fi", "fr", "gu", "hi", "hy", "it", "ja", "kk", "kn",
+    "ml", "mr", "my", "nl", "pa", "pl", "pt", "ru", "sk", "ta", "te", "uk",
+)  # fmt: skip
 
 
 class CorpusOptions(Strict):
@@ -58,6 +66,7 @@ class Documents:
     document at a time.
 
     files: those that are read, folders replaced by what is in them. note: how they are read, in one line, for people.
+    tables: whether a file is a table. plain: whether one is plain text. split_lines: whether its lines are split.
     skipped: how many rows without text the last iteration left out; first_skipped: where the first of them is.
 
     Raises: DataError, while iterating, for what cannot be read, a row without text (unless they are skipped), a file
@@ -66,12 +75,28 @@ class Documents:
 
     def __init__(self, readers: Sequence[_Reader], options: CorpusOptions, *, split_lines: bool, note: str) -> None:
         self._readers = readers
-        self._split_lines = split_lines
+        self.split_lines = split_lines
+        self.tables = any(reader.rows is not None for reader in readers)
+        self.plain = any(reader.rows is None for reader in readers)
         self.files = tuple(reader.source.path for reader in readers)
         self.options = options
         self.note = note
         self.skipped = 0
         self.first_skipped: Place | None = None
+
+    @property
+    def splits(self) -> bool:
+        """Whether the rules of the language are used."""
+        return self.split_lines or self.tables
+
+    @property
+    def advice(self) -> str:
+        """What may give more documents, and more sentences in each; empty where nothing does."""
+        if not self.plain:
+            return ""
+        return "; blank lines separate documents" + (
+            "" if self.split_lines else ", and --sentences split finds the sentences in paragraphs"
+        )
 
     def __iter__(self) -> Iterator[Document]:
         self.skipped, self.first_skipped = 0, None
@@ -83,18 +108,18 @@ class Documents:
                     empty = False
                     yield Document(sentences, place)
                 else:
-                    self._skip(place)
+                    self._skip(place, "the text is empty" if lines else "the text is null, or not there")
             if empty:
                 raise DataError("holds no text", place=reader.source.place())
 
     def _sentences(self, reader: _Reader, lines: Sequence[str]) -> tuple[str, ...]:
-        if reader.rows is None and not self._split_lines:
+        if reader.rows is None and not self.split_lines:
             return tuple(line.strip() for line in lines)
         return tuple(sentence for line in lines for sentence in split(line, language=self.options.language))
 
-    def _skip(self, place: Place) -> None:
+    def _skip(self, place: Place, why: str) -> None:
         if not self.options.skip_empty:
-            raise DataError("the text is empty; fill it in, or give --skip-empty to leave such rows out", place=place)
+            raise DataError(f"{why}; fill it in, or give --skip-empty to leave such rows out", place=place)
         self.skipped += 1
         self.first_skipped = self.first_skipped or place
 
@@ -140,11 +165,15 @@ class _Reader:
     rows: Rows | None
 
     def texts(self) -> Iterator[tuple[Place, list[str]]]:
-        """The lines of each document, with where it begins; of a row they may be blank."""
+        """The lines of each document, with where it begins; of a row they may be blank, and there are none of one
+        without a text."""
         if self.rows is None:
             yield from _plain(self.source)
             return
         for row in self.rows:
+            if _TEXT.name not in row.values:
+                yield row.place, []
+                continue
             text = text_of(row, _TEXT.name)
             _check_no_zeros(text, row.place)
             yield row.place, text.split("\n")
@@ -166,8 +195,9 @@ def _opened(file: Path, options: CorpusOptions) -> _Reader:
         return _Reader(source, None)
     columns = {} if options.column is None else {_TEXT.name: options.column}
     wanted = Wanted(names=header_names([_TEXT], columns), texts=(_TEXT.name,), per_word=False)
-    table = FORMATS[name].opener(source, options=reading, wanted=wanted)
-    return _Reader(source, Rows(source, table, choose(table.columns, [_TEXT], columns, training=False)))
+    table = with_nulls(FORMATS[name].opener(source, options=reading, wanted=wanted))
+    choices = choose(table.columns, [_TEXT], columns, training=False, flags=_FLAGS)
+    return _Reader(source, Rows(source, table, choices))
 
 
 def _plain(source: Source) -> Iterator[tuple[Place, list[str]]]:

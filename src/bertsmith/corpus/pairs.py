@@ -43,6 +43,7 @@ class PairRows:
     tokens: of an epoch in which all second texts are the true ones. cut: pieces of such an epoch that there is no room
     for. Sixteen bytes are kept of a row.
 
+    advice: what may give more sentences, for the message.
     Raises: SettingsError where `max_length` leaves less than one piece a text; DataError where fewer than two documents
     have two sentences.
     """
@@ -56,6 +57,7 @@ class PairRows:
         max_length: int,
         short_share: float = 0.1,
         seed: int,
+        advice: str = "",
     ) -> None:
         overhead = tokenizer.overhead(pair=True)
         room = max_length - overhead
@@ -65,7 +67,8 @@ class PairRows:
         several = documents[sentences_D > 1]
         self.left_out = len(documents) - len(several)
         if len(several) < 2:
-            raise DataError(_too_few(len(several), len(documents)), place=_first_place(store, documents))
+            message = f"{several_of(len(several), len(documents))}, and next-sentence pairs need two of those{advice}"
+            raise DataError(message, place=_first_place(store, documents))
         self._store, self._documents, self._tokenizer, self._room = store, several, tokenizer, room
         self._start_R, self._stop_R, self._first_row_D = _chunks(
             store, several, room=room, short_share=short_share, seed=seed
@@ -184,11 +187,9 @@ def _shortened(
     return shortened[0], shortened[1]
 
 
-def _too_few(several: int, documents: int) -> str:
-    return (
-        f"{several} of {documents} documents have two sentences or more, and next-sentence pairs need two of those"
-        "; blank lines separate documents, and --sentences split finds the sentences in paragraphs"
-    )
+def several_of(several: int, documents: int) -> str:
+    """How many documents can be in a pair, in words."""
+    return f"{several:,} of {documents:,} documents have two sentences or more"
 
 
 def _first_place(store: Store, documents: NDArray[np.int64]) -> Place | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bertsmith.errors import DataError, SettingsError, listed, nearest
@@ -46,6 +46,21 @@ class Choice:
     required: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How a command spells what messages name. of_input: the flags of inputs whose flag has not the input's own name.
+    header: whether it has a --header."""
+
+    of_input: Mapping[str, str] = field(default_factory=dict)
+    header: bool = True
+
+    def __getitem__(self, name: str) -> str:
+        return self.of_input.get(name) or f"--{name.replace('_', '-')}"
+
+
+_FLAGS = Flags()
+
+
 def header_names(inputs: Sequence[Input], requested: Mapping[str, str]) -> frozenset[str]:
     """The names, lower case, of which a header holds at least one."""
     known = {name.lower() for item in inputs for name in (*item.names, item.name)}
@@ -67,11 +82,12 @@ def choose(
     *,
     training: bool,
     preferred: Mapping[str, str] | None = None,
+    flags: Flags = _FLAGS,
 ) -> tuple[Choice, ...]:
     """A column for each input that is to be read, in the order of the inputs; optional ones may have none.
 
     preferred: columns to guess first, where the file has them. Without `training`, an input that only training needs
-    is left out, even where the file has it.
+    is left out, even where the file has it. flags: for messages.
 
     Raises: SettingsError where an input is requested that the task does not have; DataError where a column is
     missing, ambiguous, or requested for two inputs.
@@ -80,31 +96,31 @@ def choose(
     for name in requested:
         if name not in known:
             hint = nearest(name, known)
-            raise SettingsError(f"{_flag(name)}: the task reads {listed(known)}, not {name!r}{hint}")
+            raise SettingsError(f"{flags[name]}: the task reads {listed(known)}, not {name!r}{hint}")
 
     required = {item.name for item in inputs if item.required or (training and item.needed_to_train)}
     wanted = [item for item in inputs if item.name in required or not item.needed_to_train]
     found: dict[str, int] = {}
     for item in wanted:
         if item.name in requested:
-            position = _requested(columns, item.name, requested[item.name])
+            position = _requested(columns, item.name, requested[item.name], flags)
             for other, taken in found.items():
                 if taken == position:
-                    flags = f"{_flag(other)} and {_flag(item.name)}"
-                    raise DataError(f"{flags} both name column {position + 1}", place=columns.place)
+                    both = f"{flags[other]} and {flags[item.name]}"
+                    raise DataError(f"{both} both name column {position + 1}", place=columns.place)
             found[item.name] = position
     for item in wanted:
         if item.name not in requested:
             used = set(found.values())
             guess = _preferred(columns, (preferred or {}).get(item.name), used)
             if guess is None and columns.named:
-                guess = _guessed(columns, item, used)
+                guess = _guessed(columns, item, used, flags)
             if guess is not None:
                 found[item.name] = guess
 
     missing = {item.name: item for item in wanted if item.name in required - found.keys() and item.or_else not in found}
     if missing:
-        raise _missing(columns, missing, found)
+        raise _missing(columns, missing, found, flags)
     return tuple(
         Choice(
             input=item.name,
@@ -143,24 +159,24 @@ def is_null(choice: Choice) -> str:
     return f"{choice.column!r} is null, and {choice.input} needs a value{says}"
 
 
-def _requested(columns: Columns, name: str, asked: str) -> int:
+def _requested(columns: Columns, name: str, asked: str, flags: Flags) -> int:
     cells = columns.cells
     if columns.named:
         exact = [position for position, cell in enumerate(cells) if cell == asked]
         found = exact or [position for position, cell in enumerate(cells) if _plain(cell) == _plain(asked)]
         if found:
-            return _only(columns, name, found)
+            return _only(columns, name, found, flags)
     if asked.strip().isdecimal():
         number = int(asked)
         if 1 <= number <= len(cells):
             return number - 1
-        message = f"{_flag(name)} {asked}: there is no column {number}; columns are {columns}"
+        message = f"{flags[name]} {asked}: there is no column {number}; columns are {columns}"
         raise DataError(message, place=columns.place)
     hint = nearest(asked, cells)
     if columns.named:
-        message = f"{_flag(name)}: there is no column {asked!r}; columns are {columns}{hint}"
+        message = f"{flags[name]}: there is no column {asked!r}; columns are {columns}{hint}"
     else:
-        message = f"{_flag(name)}: there is no column {asked!r}; {_no_header(columns)}{hint}"
+        message = f"{flags[name]}: there is no column {asked!r}; {_no_header(columns, name, flags)}{hint}"
     raise DataError(message, place=columns.place)
 
 
@@ -175,7 +191,7 @@ def _preferred(columns: Columns, asked: str | None, taken: set[int]) -> int | No
     return found[0] if len(found) == 1 and found[0] not in taken else None
 
 
-def _guessed(columns: Columns, item: Input, taken: set[int]) -> int | None:
+def _guessed(columns: Columns, item: Input, taken: set[int], flags: Flags) -> int | None:
     for name in (*item.names, item.name):
         found = [
             position
@@ -183,25 +199,25 @@ def _guessed(columns: Columns, item: Input, taken: set[int]) -> int | None:
             if _plain(cell) == name.lower() and position not in taken
         ]
         if found:
-            return _only(columns, item.name, found)
+            return _only(columns, item.name, found, flags)
     return None
 
 
-def _only(columns: Columns, name: str, found: Sequence[int]) -> int:
+def _only(columns: Columns, name: str, found: Sequence[int], flags: Flags) -> int:
     if len(found) > 1:
         numbers = " and ".join(str(position + 1) for position in found)
         message = (
             f"column {columns.cells[found[0]]!r} for {name} is there {len(found)} times, as columns {numbers}"
-            f"; rename one, or give its number: {_flag(name)} {found[0] + 1}"
+            f"; rename one, or give its number: {flags[name]} {found[0] + 1}"
         )
         raise DataError(message, place=columns.place)
     return found[0]
 
 
-def _missing(columns: Columns, lacking: Mapping[str, Input], found: Mapping[str, int]) -> DataError:
+def _missing(columns: Columns, lacking: Mapping[str, Input], found: Mapping[str, int], flags: Flags) -> DataError:
     missing = [item for item in lacking.values() if not _replaced(item, lacking)]
     what = _joined(missing, " and ", lambda item: f"{item.name} (looked for {listed(item.names or (item.name,))})")
-    flags = _joined(missing, " ", lambda item: f"{_flag(item.name)} {'NAME' if columns.named else 'NUMBER'}")
+    named = _joined(missing, " ", lambda item: f"{flags[item.name]} {'NAME' if columns.named else 'NUMBER'}")
     if columns.named:
         free = [cell for position, cell in enumerate(columns.cells) if position not in found.values()]
         hints = (nearest(name, free) for item in missing for name in (*item.names, item.name))
@@ -212,9 +228,9 @@ def _missing(columns: Columns, lacking: Mapping[str, Input], found: Mapping[str,
             for name, position in found.items()
             if _plain(columns.cells[position]) in wanted
         )
-        message = f"there is no column for {what}; columns are {columns}{taken}; name it: {flags}{hint}"
+        message = f"there is no column for {what}; columns are {columns}{taken}; name it: {named}{hint}"
     else:
-        message = f"there is no column for {what}; {_no_header(columns)}: {flags}"
+        message = f"there is no column for {what}; {_no_header(columns, missing[0].name, flags)}: {named}"
     return DataError(message, place=columns.place)
 
 
@@ -233,15 +249,12 @@ def _joined(missing: Sequence[Input], between: str, shown: Callable[[Input], str
     return text
 
 
-def _no_header(columns: Columns) -> str:
+def _no_header(columns: Columns, name: str, flags: Flags) -> str:
+    says = "say --header" if flags.header else f"name its column by {flags[name]}"
     return (
         f"line {columns.place.line} was taken as a row, not as a header, and holds {columns}"
-        "; say --header if it is one, else give column numbers"
+        f"; {says} if it is one, else give column numbers"
     )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _plain(cell: str) -> str:

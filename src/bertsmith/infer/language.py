@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ from bertsmith.tasks.mlm import Mlm, Passage
 from bertsmith.tasks.nsp import Nsp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -60,11 +61,11 @@ def opened(model: Predictor | str | Path, *, device: str = "auto") -> Predictor:
     """
     if isinstance(model, Predictor):
         return _checked(model)
-    folder = Path(model)
+    folder, place = Path(model), Place(str(model))
     if (folder / MANIFEST).is_file() or (folder.parent / f"{folder.name}.partial").is_dir():
         # float32, since what is asked here compares small differences; of a run that has not ended, says so
-        return _checked(Predictor.load(folder, device=pick_device(device), precision="fp32"))
-    return _checked(Predictor(_pretrained(model), device=pick_device(device)))
+        return _checked(Predictor.load(folder, device=pick_device(device), precision="fp32"), place)
+    return _checked(Predictor(_pretrained(model), device=pick_device(device)), place)
 
 
 def fill(model: Predictor | str | Path, texts: Sequence[str], *, top: int = 5) -> list[Filled]:
@@ -290,14 +291,18 @@ class _Scoring:
 
 
 def scored(
-    predictor: Predictor, passages: Iterable[Passage], *, progress: Callable[[int], None] | None = None
+    predictor: Predictor, passages: Iterable[Passage], *, progress: Callable[[int, int | None], None] | None = None
 ) -> Iterator[tuple[Passage, TextScore]]:
     """`pseudo_log_likelihood` for a stream of texts, in their order, each with its score.
 
-    progress: told, as they are computed, how many pieces have their numbers.
+    progress: told, as they are computed, how many pieces have their numbers, and of how many: None where the passages
+    are no sequence, as those of a file may not be known to their end.
     The memory does not grow with a text's length: a few batches of sequences are laid out at a time.
     """
     bundle = predictor.bundle
+    every: int | None = None
+    if progress is not None and isinstance(passages, Sequence):
+        every = sum(len(_pieces_to_score(passage, bundle.tokenizer)) for passage in passages)
     open_texts: deque[_Scoring] = deque()
     waiting: list[tuple[_Scoring, int, Encoded]] = []
     room = BATCHES_AT_ONCE * BATCH_TOKENS.get(bundle.model.device.type, BATCH_TOKENS_ELSEWHERE)
@@ -312,7 +317,7 @@ def scored(
                 scoring.missing -= 1
             pieces += len(group)
             if progress is not None:
-                progress(pieces)
+                progress(pieces, every)
         waiting.clear()
         tokens = 0
         while open_texts and not open_texts[0].missing:
@@ -445,11 +450,13 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:57]}…")
 
 
-def _checked(predictor: Predictor) -> Predictor:
+def _checked(predictor: Predictor, place: Place | None = None) -> Predictor:
+    """The predictor. place: the model's name, if it has one."""
     task = predictor.bundle.task
     if not isinstance(task, MaskingTask):
         raise InputError(f"this is a {task.name} model, which has no masked-word head; {MASKED_WORDS}")
-    predictor.bundle.tokenizer.mask()  # raises where there is none
+    if predictor.bundle.tokenizer.mask_id is None:
+        raise InputError("the tokenizer has no mask token, which masked words need", place=place)
     return predictor
 
 

@@ -28,6 +28,13 @@ RandomWords = Literal["unigram", "uniform"]
 MASKED, REPLACED = 0.8, 0.1
 
 
+class NoMaskTokenError(SettingsError):
+    """The vocabulary has no mask token. name: of the encoder, or of the tokenizer, where it is known."""
+
+    def __init__(self, name: str = "this encoder") -> None:
+        super().__init__(f"masked words need a mask token, and the tokenizer of {name} has none")
+
+
 @dataclass(frozen=True, slots=True)
 class Masks:
     """How pieces are chosen and hidden.
@@ -54,10 +61,10 @@ class Masks:
     ) -> Masks:
         """counts_V: how often each piece is in the corpus, by which random ones are drawn; None to draw all alike.
 
-        Raises SettingsError if the vocabulary has no mask token, or nothing but special tokens.
+        Raises NoMaskTokenError if the vocabulary has no mask token, SettingsError if it has nothing but special tokens.
         """
         if tokenizer.mask_id is None:
-            raise SettingsError("masked words need a mask token, and the tokenizer of this encoder has none")
+            raise NoMaskTokenError
         open_V = np.ones(tokenizer.vocab_size, dtype=bool)
         open_V[sorted(tokenizer.special_ids)] = False
         weight_V = open_V * (np.ones(len(open_V)) if counts_V is None else counts_V)
