@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from bertsmith.corpus.nulls import with_nulls
 from bertsmith.data import FORMATS, ReadOptions, Rows, text_of
 from bertsmith.data.columns import Flags, choose, header_names
 from bertsmith.data.source import Source
@@ -195,9 +194,11 @@ def _opened(file: Path, options: CorpusOptions) -> _Reader:
         return _Reader(source, None)
     columns = {} if options.column is None else {_TEXT.name: options.column}
     wanted = Wanted(names=header_names([_TEXT], columns), texts=(_TEXT.name,), per_word=False)
-    table = with_nulls(FORMATS[name].opener(source, options=reading, wanted=wanted))
+    table = FORMATS[name].opener(source, options=reading, wanted=wanted)
     choices = choose(table.columns, [_TEXT], columns, training=False, flags=_FLAGS)
-    return _Reader(source, Rows(source, table, choices))
+    # a row without text is for `Documents` to refuse, or to skip
+    optional = tuple(replace(choice, required=False, nullable=True) for choice in choices)
+    return _Reader(source, Rows(source, table, optional))
 
 
 def _plain(source: Source) -> Iterator[tuple[Place, list[str]]]:

@@ -36,7 +36,8 @@ class Columns:
 class Choice:
     """The column chosen for an input. column: its name, or its number from 1 where there are no names.
 
-    position: from 0. required: a row without it is an error.
+    position: from 0. required: a row without it is an error. nullable: a row may hold null for it, and is then without
+    it.
     """
 
     input: str
@@ -44,6 +45,7 @@ class Choice:
     position: int
     guessed: bool
     required: bool
+    nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class JsonLines:
             value = record.get(key)
             if value is not None:
                 values[choice.input] = value
-            elif key in record:
+            elif key in record and not choice.nullable:
                 raise DataError(is_null(choice), place=self.source.place(line))
             elif choice.required:
                 message = f"there is no key {key!r} for {choice.input}; keys are {listed(record)}"

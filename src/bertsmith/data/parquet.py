@@ -42,9 +42,10 @@ class Parquet:
                     number += 1
                     place = self.source.place(number)
                     for choice, value in zip(choices, values, strict=True):
-                        if value is None:
+                        if value is None and not choice.nullable:
                             raise DataError(is_null(choice), place=place)
-                    yield Row({choice.input: value for choice, value in zip(choices, values, strict=True)}, place)
+                    found = zip(choices, values, strict=True)
+                    yield Row({choice.input: value for choice, value in found if value is not None}, place)
 
 
 def open_parquet(source: Source, *, options: ReadOptions, wanted: Wanted) -> Parquet:  # noqa: ARG001
