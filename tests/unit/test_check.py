@@ -14,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bertsmith
-from bertsmith import checks
 from bertsmith.checks import CheckReport, before_training
 from bertsmith.checks.near import ALIKE, near_duplicates, near_sources
 from bertsmith.checks.splits import Split, fold, share
 from bertsmith.cli.demo import SAMPLES
 from bertsmith.data import ReadOptions, open_rows
 from bertsmith.errors import CheckpointError, SettingsError
-from bertsmith.records import Finding, Place
+from bertsmith.records import Finding, Place, Row
 from bertsmith.tasks._texts import TextExample
 from bertsmith.tasks.answer import Answer
 from bertsmith.tasks.classify import Classify
@@ -639,15 +638,45 @@ def test_training_says_what_may_spoil_it() -> None:
     assert line == "train: 1 class has few rows to learn from: 'perhaps' 1"
 
 
-def test_of_many_rows_training_looks_at_some_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "MOST_LOOKED_AT", 20)
-    rows = [(f"text {number}", "yes" if number < 30 else "no") for number in range(60)]  # sorted by label
-    rows[31:35] = [(text, "rare") for text, _ in rows[31:35]]
-    assert said_before_training(rows, rows[:2]) == [
-        "train: 1 class has few rows to learn from: 'rare' 4",
-        "dev: 1 row of 2 (50.0 %) also in train, the first of them dev:2 = train:2",
-        "train: 20 of 60 rows were compared and looked at for flaws; bertsmith check classify train looks at all",
+ROWS_TO_COMPARE = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "A ", "b", "c", " ", ""]), st.sampled_from([None, "a", "b", ""]), st.sampled_from("yn")
+    ),
+    min_size=1, max_size=9,
+)  # fmt: skip
+
+
+@given(ROWS_TO_COMPARE, ROWS_TO_COMPARE, st.booleans(), st.booleans())
+def test_training_finds_of_the_rows_that_may_repeat_what_there_is_of_all(
+    train: list[Any], dev: list[Any], paired: bool, held_out: bool
+) -> None:
+    """Only the keys of such rows are kept, and the lines are those that all keys give."""
+    files = [
+        (name, [TextExample(one, (two or "") if paired else None, (label,), Place(name, line))
+                for line, (one, two, label) in enumerate(rows, 2)])
+        for name, rows in (("train", train), ("dev", dev))
+    ]  # fmt: skip
+    found = list(before_training(Classify(), files, held_out=held_out))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Split, "repeating", lambda task, files: [Split.of(task, *file) for file in files])
+        assert found == list(before_training(Classify(), files, held_out=held_out))
+
+
+def test_questions_that_share_a_passage_with_dev_are_found() -> None:
+    rows = [
+        {"question": f"{word}?", "passage": f"passage {number}", "answers": ["passage"]}
+        for number, word in enumerate(("Who", "What", "Why", "When"), 1)
     ]
+    examples = [Answer().read(Row(row, Place("f", line))) for line, row in enumerate(rows, 1)]
+    other = [replace(examples[1], question="How?")]
+    (line,) = before_training(Answer(), [("train", examples), ("dev", other)])
+    assert line.startswith("dev: 1 row of 1 (100.0 %) on a text that rows of train are on, too")
+
+
+def test_rows_like_no_other_keep_no_texts() -> None:
+    rows = [TextExample(f"text {number % 90}", None, ("y",), Place("f", number)) for number in range(100)]
+    (split,) = Split.repeating(Classify(), [("f", rows)])
+    assert [row for row, key in enumerate(split.keys) if key] == [*range(10), *range(90, 100)]
 
 
 @pytest.mark.parametrize("task", [sample.task for sample in SAMPLES])

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bertsmith import tasks
 from bertsmith.checks.lengths import lengths
 from bertsmith.checks.near import near_duplicates, near_sources
@@ -29,7 +27,6 @@ from bertsmith.checks.texts import spoiling_findings, text_findings
 from bertsmith.data import ReadOptions
 from bertsmith.errors import DataError, SettingsError
 from bertsmith.records import Finding
-from bertsmith.spool import Some
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -39,10 +36,6 @@ if TYPE_CHECKING:
     from bertsmith.checks.splits import Progress
     from bertsmith.tasks import Task
     from bertsmith.tokenizer import Tokenizer
-
-
-# Rows of a file, before training: what is kept to compare them takes some 300 bytes each.
-MOST_LOOKED_AT = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +140,10 @@ def before_training(
 
     files: the names and examples of train, then of dev, if there is one. held_out: whether dev will be held out
     of train, so that a row that is in train twice may be in both.
-
-    Of a long file, classes are counted in all rows, and no more than MOST_LOOKED_AT, spread evenly, are compared with
-    each other and looked at for flaws, which is one of the lines.
     """
-    splits = [Split.of(task, name, _spread(examples)) for name, examples in files]
+    splits = Split.repeating(task, files)
     train = splits[0]
-    every = Split(*files[0], keys=())
-    found = [(train.name, finding) for finding in class_balance(task, every, count_classes(task, every))]
+    found = [(train.name, finding) for finding in class_balance(task, train, count_classes(task, train))]
     for split in splits:
         contradicting = contradictions(task, split)
         found += [(split.name, finding) for finding in (contradicting, *spoiling_findings(task, split)) if finding]
@@ -167,17 +156,6 @@ def before_training(
         if finding.level != "good":
             first = f", the first of them {finding.places[0]}" if finding.places else ""
             yield f"{name}{': ' if name else ''}{finding.text}{first}"
-    for (name, examples), split in zip(files, splits, strict=True):
-        if len(split.examples) < len(examples):
-            some = f"{len(split.examples):,} of {len(examples):,} rows were compared and looked at for flaws"
-            yield f"{name}: {some}; bertsmith check {task.name} {name} looks at all"
-
-
-def _spread(examples: Sequence[Any]) -> Sequence[Any]:
-    """All of them, or so many from the first to the last."""
-    if len(examples) <= MOST_LOOKED_AT:
-        return examples
-    return Some(examples, np.linspace(0, len(examples) - 1, MOST_LOOKED_AT).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)

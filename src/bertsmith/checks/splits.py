@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bertsmith.data import open_rows
 from bertsmith.errors import DataError
 from bertsmith.records import Finding
@@ -54,7 +56,8 @@ def counted(count: int, what: str) -> str:
 
 @dataclass(frozen=True)
 class Split:
-    """The examples of a file, in its order, and the folded texts of each; keys: () for a row whose texts are blank."""
+    """The examples of a file, in its order, and the folded texts of each; keys: () for a row whose texts are blank, or
+    which `repeating` found to be like no other."""
 
     name: str
     examples: Sequence[Any]
@@ -63,19 +66,51 @@ class Split:
     @classmethod
     def of(cls, task: Task[Any, Any], name: str, examples: Sequence[Any]) -> Split:
         folded: dict[str, str] = {}  # many rows may share a long text
-        keys = []
-        for example in examples:
-            content = task.content(example)
-            assert content, f"content() of the task {task.name!r} gives no text of {example.place}"
-            for text in content:
-                if text not in folded:
-                    folded[text] = fold(text)
-            key = tuple(folded[text] for text in content)
-            keys.append(key if any(key) else ())
-        return cls(name, examples, keys)
+        return cls(name, examples, [_key(task, example, folded) for example in examples])
+
+    @classmethod
+    def repeating(cls, task: Task[Any, Any], files: Sequence[tuple[str, Sequence[Any]]]) -> list[Split]:
+        """The files, with the keys of those rows alone that may be there twice, in one file or in two, perhaps with
+        their texts swapped, or that stand on a source: what is found of these is what there is, and other rows take 16
+        bytes."""
+        mark_of_file = []
+        for _, examples in files:
+            marks = (_mark(task, example) for example in examples)
+            mark_of_file.append(np.fromiter(marks, dtype=np.int64, count=len(examples)))
+        every, times = np.unique(np.concatenate(mark_of_file), return_counts=True)
+        twice = np.append(every[times > 1], _ON_A_SOURCE)
+        splits = []
+        for (name, examples), mark_R in zip(files, mark_of_file, strict=True):
+            keys: list[Key] = [()] * len(examples)
+            folded: dict[str, str] = {}
+            for row in np.flatnonzero(np.isin(mark_R, twice)).tolist():
+                keys[row] = _key(task, examples[row], folded)
+            splits.append(cls(name, examples, keys))
+        return splits
 
     def place(self, row: int) -> str:
         return str(self.examples[row].place)
+
+
+_ON_A_SOURCE = 0  # is the mark of rows that are compared in any case
+
+
+def _key(task: Task[Any, Any], example: Any, folded: dict[str, str]) -> Key:
+    """The folded texts of a row. folded: those that are known already."""
+    content = task.content(example)
+    assert content, f"content() of the task {task.name!r} gives no text of {example.place}"
+    for text in content:
+        if text not in folded:
+            folded[text] = fold(text)
+    key = tuple(folded[text] for text in content)
+    return key if any(key) else ()
+
+
+def _mark(task: Task[Any, Any], example: Any) -> int:
+    """A number that rows of the same texts share, in whatever order these are, and others hardly ever."""
+    if task.sources(example):
+        return _ON_A_SOURCE
+    return hash(tuple(sorted(_key(task, example, {}))))
 
 
 def source_keys(task: Task[Any, Any], split: Split, row: int) -> list[str]:

@@ -81,6 +81,9 @@ def text_findings(task: Task[Any, Any], split: Split) -> Iterator[Finding]:
         yield Finding("good", "texts", text)
 
 
+_KNOWN = 4096  # texts, so that memory does not grow with the rows
+
+
 def spoiling_findings(task: Task[Any, Any], split: Split) -> Iterator[Finding]:
     """The same, of the flaws that are said before training: what is broken, not what is untidy."""
     yield from _flawed(task, split, [flaw for flaw in FLAWS if flaw.spoils])
@@ -94,13 +97,15 @@ def _empty(split: Split) -> Iterator[Finding]:
 
 def _flawed(task: Task[Any, Any], split: Split, flaws: Sequence[Flaw]) -> Iterator[Finding]:
     rows_of: dict[str, list[int]] = {flaw.check: [] for flaw in flaws}
-    known: dict[str, tuple[str, ...]] = {}  # many rows may share a long text
+    known: dict[str, tuple[str, ...]] = {}  # many rows, mostly neighbours, may share a long text
     for row, example in enumerate(split.examples):
         checks = set[str]()
         for text in task.content(example):
             if _is_plain(text):
                 continue
             if text not in known:
+                if len(known) == _KNOWN:
+                    known.clear()
                 known[text] = tuple(flaw.check for flaw in flaws if flaw.has(text))
             checks.update(known[text])
         for check in checks:
