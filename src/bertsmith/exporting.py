@@ -188,9 +188,8 @@ def _check_runtime(form: exports.Form) -> None:
 
 def _modules(form: exports.Form) -> dict[str, str]:
     """What a form is made with beside torch, each with the extra that installs it."""
-    if not form.int8:
-        return {form.runtime: form.extra}
-    return {form.runtime: form.extra, "nncf" if form.runtime == "openvino" else "onnx": "int8"}
+    calibrates = {"nncf": "int8"} if form.calibrated else {}
+    return {form.runtime: form.extra, "onnx": form.extra, **calibrates}
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +250,7 @@ def _rows(
             "there are no rows to compare answers on: the rows that training scored are not where they were; name a "
             "file with labels (on the command line --dev FILE)"
         )
+    bundle.task.check(judges)  # now, not when their answers are computed
     if not calibrated:
         return _Rows(judges)
     if not learned_from:

@@ -110,7 +110,9 @@ def test_many_batches_at_once_answer_as_one_after_another(exported: Path, monkey
     for _ in range(3):
         for one, other in zip(alone, model.predict(QUESTIONS), strict=True):
             assert one.probabilities == pytest.approx(other.probabilities, abs=0.01)
-    assert model.backend._many.streams == 3  # type: ignore[attr-defined]
+    assert isinstance(model.backend, openvino.OpenVinoBackend)
+    assert model.backend._many is not None
+    assert model.backend._many.streams == 3
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(model.predict, [QUESTIONS] * 8))
     assert [[each.label for each in answers] for answers in found] == [[each.label for each in alone]] * 8
@@ -228,6 +230,17 @@ def test_a_missing_runtime_names_what_to_install(exported: Path, monkeypatch: py
     assert not model.is_exported
     assert model.remark is not None
     assert "pip install 'bertsmith[openvino]'" in model.remark
+
+
+def test_a_broken_runtime_is_in_no_others_way(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # importing it raises ImportError
+    monkeypatch.setattr(backends, "installed", lambda runtime: True)
+    model = bertsmith.load(exported)
+    assert model.backend.description == "onnx (f32)"
+    assert model.remark is not None
+    assert "not used: openvino, which computes the exported form 'openvino', cannot be imported" in model.remark
+    with pytest.raises(MissingDependencyError, match=r"openvino, which .* cannot be imported"):
+        bertsmith.load(exported, backend="openvino")
 
 
 def test_a_form_that_is_not_there_is_asked_for(exported: Path) -> None:

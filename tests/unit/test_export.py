@@ -174,7 +174,7 @@ def test_an_accepted_form_is_recorded(model: Path, dev: Path) -> None:
     assert record["files"]["model.onnx"]["bytes"] == path.stat().st_size == found.bytes
     accepted = record["accepted"]
     assert (accepted["agreement"], accepted["rows"], accepted["drift"]) == (1.0, 60, 0.0)
-    assert set(accepted["versions"]) == {"bertsmith", "torch", "onnxruntime"}
+    assert set(accepted["versions"]) == {"bertsmith", "torch", "onnx", "onnxruntime"}
     assert Bundle.load(model).model, "the bundle opens as before"
     with pytest.raises(BundleError, match="has an exported form 'onnx' already; replace it with --overwrite"):
         export(model, to="onnx", dev=dev)
@@ -299,11 +299,25 @@ def test_refuses_what_it_cannot_export(
     monkeypatch.setattr(graphs, "MOST_BYTES", 1000)
     with pytest.raises(ExportError, match="one ONNX file, from which every form is made, holds"):
         export(model, to="onnx", dev=dev)
+    monkeypatch.setattr(exporting, "installed", lambda module: module != "onnx")
+    with pytest.raises(MissingDependencyError, match=r"onnx is not installed.*bertsmith\[openvino\]"):
+        export(model, to="openvino", dev=dev)
     monkeypatch.setattr(exporting, "installed", lambda module: module != "nncf")
     with pytest.raises(MissingDependencyError, match=r"nncf is not installed.*bertsmith\[int8\]"):
         export(model, to="openvino", int8=True, dev=dev)
     assert not (model / "exported").exists()
     assert (model / WEIGHTS).is_file()
+
+
+def test_labels_that_the_model_does_not_know_are_found_before_the_work(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("onnx")
+    monkeypatch.setattr(exporting, "_made", lambda *_, **__: pytest.fail("a graph is written"))
+    other = tmp_path / "other.tsv"
+    other.write_text("text\tlabel\na film\tnobody\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"other\.tsv:2: label 'nobody' is not one of"):
+        export(model, to="onnx", dev=other)
 
 
 def test_numbers_agree_within_a_share_of_their_range() -> None:

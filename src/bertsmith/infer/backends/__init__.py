@@ -5,6 +5,7 @@ All of them are a `Backend`. torch is imported by its own alone.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -100,8 +101,10 @@ def _automatic(recorded: Recorded) -> Choice:
             )
             continue
         try:
-            return Choice(recorded.read(form), "; ".join(unusable) or None)
-        except BundleError as error:
+            read = recorded.read(form)
+            _check_imports(form)
+            return Choice(read, "; ".join(unusable) or None)
+        except (BundleError, MissingDependencyError) as error:
             unusable.append(f"not used: {error}")
     why = "; ".join([*unusable, *missing[:1]])
     return Choice(None, f"torch answers: {why}" if why else None)
@@ -118,6 +121,17 @@ def _check_installed(form: Form) -> None:
             f"{form.runtime}, which computes the exported form {form.name!r}, is not installed; install it "
             f"with: pip install 'bertsmith[{form.extra}]'"
         )
+    _check_imports(form)
+
+
+def _check_imports(form: Form) -> None:
+    """Raises MissingDependencyError for a runtime that is there, but broken."""
+    try:
+        importlib.import_module(form.runtime)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{form.runtime}, which computes the exported form {form.name!r}, cannot be imported: {error}"
+        ) from error
 
 
 def _having(recorded: Recorded) -> str:
