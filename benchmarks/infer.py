@@ -230,12 +230,15 @@ def in_sorted_batches(
 
 
 def answer(config: Mapping[str, Any], turns: measure.Turns, classify: Callable[[Sequence[str]], list[str]]) -> None:
-    """Take turns, of a whole set or of single requests, whichever is asked for; all has been done once before."""
+    """Take turns, of a whole set or of single requests, whichever is asked for. All has been done twice before: what a
+    process prepares once it sees that it has much to do is ready by then."""
     work = json.loads(Path(config["texts"]).read_text(encoding="utf-8"))
     sets, requests = work["sets"], work["requests"]
     for text in requests.values():
         for _ in range(10):
             classify([text])
+    for texts in sets.values():
+        classify(texts)
     turns.ready(labels={name: classify(texts) for name, texts in sets.items()})
     while True:
         if turns.what in sets:
