@@ -14,10 +14,10 @@ BertsmithError
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bertsmith.records import Place
 
@@ -58,7 +58,14 @@ class BundleError(InputError):
 
 
 class ExportError(InputError):
-    """A model cannot be exported as asked, or its export's answers are too far from its own."""
+    """A model cannot be exported as asked, or its export's answers are too far from its own.
+
+    compared: of the latter, how the answers compared.
+    """
+
+    def __init__(self, message: str, *, compared: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.compared = compared
 
 
 class MissingDependencyError(BertsmithError):

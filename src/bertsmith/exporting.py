@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -21,9 +22,9 @@ from bertsmith.bundle import MANIFEST, Bundle, check_is_folder, read_manifest
 from bertsmith.config import Settings
 from bertsmith.errors import BundleError, DataError, ExportError, SettingsError
 from bertsmith.evaluation import score
-from bertsmith.events import Said, nobody
+from bertsmith.events import Predicted, Said, nobody
 from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT, ExportedForm, Recorded, weights_of
-from bertsmith.files import sha256
+from bertsmith.files import locked, sha256
 from bertsmith.infer.answering import answered
 from bertsmith.infer.backends import installed, opened
 from bertsmith.infer.engine import TorchBackend
@@ -105,6 +106,7 @@ def export(
     dev: rows with labels to compare answers on; left out, those that training scored. calibrate: rows that set the
     ranges of 8 bits; left out, those that were trained on. A file of training's that has changed since is refused.
     columns, reading: how these files are read, if not as in training.
+    Exports into one folder wait for one another.
     Raises ExportError if fewer than `least_agreement` of the answers are the same or the main score is off by more than
     `most_drift`, and nothing is left behind; SettingsError for a task that cannot be exported or rows that cannot be
     found; BundleError if the weights are replaced meanwhile; MissingDependencyError if the runtime, or what makes 8
@@ -116,26 +118,29 @@ def export(
         listen(Said(f"the form {form.name!r} calibrates nothing, and {calibrate} is not read", warning=True))
         calibrate = None
     folder = Path(folder)
-    weights = _check_free(folder, form, overwrite=overwrite)
-    bundle = Bundle.load(folder)
-    _check_task(bundle)
-    _check_runtime(form)
-    rows = _rows(bundle, dev, calibrate, columns, reading, calibrated=form.calibrated, listen=listen)
-    scratch = exports.scratch(folder, form)
-    try:
-        listen(Said(f"writing the graph for {form.name}"))
-        made = _made(bundle, form, scratch, rows, weights=weights)
-        listen(Said(f"comparing its answers with the model's on {len(rows.dev):,} rows"))
-        found = _compared(bundle, made, rows, folder)
-        if form.calibrated and _beyond(found, least_agreement, most_drift):
-            listen(Said(f"{found.agreement:.4f} agree: once more, with fewer products in 8 bits"))
-            scratch = exports.scratch(folder, form)
-            made = _made(bundle, form, scratch, rows, weights=weights, careful=True)
-            found = _compared(bundle, made, rows, folder)
-        _refuse_beyond(found, least_agreement, most_drift)
-        exports.install(_accepted(made, found, least_agreement, most_drift), folder)
-    finally:
-        exports.discard(scratch)
+    check_is_folder(folder)
+    with locked(folder, waiting=lambda: listen(Said(f"waiting for another export into {folder} to end"))):
+        weights = _check_free(folder, form, overwrite=overwrite)
+        bundle = Bundle.load(folder)
+        _check_task(bundle)
+        _check_runtime(form)
+        rows = _rows(bundle, dev, calibrate, columns, reading, calibrated=form.calibrated, listen=listen)
+        scratch = exports.scratch(folder, form)
+        try:
+            listen(Said(f"writing the graph for {form.name}"))
+            made = _made(bundle, form, scratch, rows, weights=weights)
+            listen(Said(f"comparing its answers with the model's on {len(rows.dev):,} rows"))
+            model = _ByModel.of(bundle, rows.dev, listen)
+            found = _compared(model, made, rows, folder, listen)
+            if form.calibrated and _beyond(found, least_agreement, most_drift):
+                listen(Said(f"{found.agreement:.4f} agree: once more, with fewer products in 8 bits"))
+                scratch = exports.scratch(folder, form)
+                made = _made(bundle, form, scratch, rows, weights=weights, careful=True)
+                found = _compared(model, made, rows, folder, listen)
+            _refuse_beyond(found, least_agreement, most_drift)
+            exports.install(_accepted(made, found, least_agreement, most_drift), folder)
+        finally:
+            exports.discard(scratch)
     return found
 
 
@@ -155,7 +160,6 @@ def _check_bounds(least_agreement: float, most_drift: float) -> None:
 
 def _check_free(folder: Path, form: exports.Form, *, overwrite: bool) -> str:
     """The sha256 of the weights that a folder says it has. Raises BundleError if the form cannot be put there."""
-    check_is_folder(folder)
     if not (folder / MANIFEST).is_file():
         raise BundleError(
             f"{folder}: holds no {MANIFEST}, in which exported forms are recorded; make it a bundle first: "
@@ -370,12 +374,30 @@ class _Replayed:
         return iter(enumerate(self.found))
 
 
-def _compared(bundle: Bundle, made: ExportedForm, rows: _Rows, folder: Path) -> Exported:
-    task, examples = bundle.task, rows.dev
-    encoded = task.encode(examples, bundle.tokenizer, max_length=bundle.max_length)
-    sequences = [sequence for of_row in encoded for sequence in of_row]
-    own, others = _all_outputs(TorchBackend(bundle.model), sequences), _all_outputs(opened(made), sequences)
-    predictions, exported = (answered(task, _Replayed(found), examples, encoded) for found in (own, others))
+@dataclass(frozen=True, slots=True)
+class _ByModel:
+    """The rows that judge, with what the model itself answers for them: `outputs` for each of their sequences."""
+
+    task: Task[Any, Any]
+    examples: Sequence[Any]
+    encoded: Sequence[Sequence[Encoded]]
+    outputs: Sequence[Output]
+
+    @classmethod
+    def of(cls, bundle: Bundle, examples: Sequence[Any], listen: Listener) -> Self:
+        encoded = bundle.task.encode(examples, bundle.tokenizer, max_length=bundle.max_length)
+        outputs = _all_outputs(TorchBackend(bundle.model), encoded, listen)
+        return cls(bundle.task, examples, encoded, outputs)
+
+    def answers(self, outputs: Sequence[Output]) -> list[Any]:
+        """The predictions that outputs for these sequences make."""
+        return answered(self.task, _Replayed(outputs), self.examples, self.encoded)
+
+
+def _compared(model: _ByModel, made: ExportedForm, rows: _Rows, folder: Path, listen: Listener) -> Exported:
+    task, examples, own = model.task, model.examples, model.outputs
+    others = _all_outputs(opened(made), model.encoded, listen)
+    predictions, exported = model.answers(own), model.answers(others)
     before, after = (_main_score(task, examples, each) for each in (predictions, exported))
     same, counted = _agreeing(task, examples, predictions, exported)
     return Exported(
@@ -395,8 +417,17 @@ def _compared(bundle: Bundle, made: ExportedForm, rows: _Rows, folder: Path) -> 
     )
 
 
-def _all_outputs(backend: Backend, sequences: Sequence[Encoded]) -> list[Output]:
-    found = dict(backend.outputs(sequences))
+def _all_outputs(backend: Backend, encoded: Sequence[Sequence[Encoded]], listen: Listener) -> list[Output]:
+    """The outputs for the sequences of all rows, one row's after another's."""
+    sequences = [sequence for of_row in encoded for sequence in of_row]
+    found: dict[int, Output] = {}
+    began = time.perf_counter()
+    for index, output in backend.outputs(sequences):
+        found[index] = output
+        if len(found) % 256 == 0 or len(found) == len(sequences):
+            # in rows, of which one may have several sequences
+            rows = len(found) * len(encoded) // len(sequences)
+            listen(Predicted(rows, len(encoded), time.perf_counter() - began))
     return [found[index] for index in range(len(sequences))]
 
 
@@ -444,7 +475,8 @@ def _refuse_beyond(found: Exported, least_agreement: float, most_drift: float) -
     if wrong := _beyond(found, least_agreement, most_drift):
         raise ExportError(
             f"the exported form {found.form!r} is refused, and nothing was written: on {found.rows:,} rows "
-            f"{'; '.join(wrong)}"
+            f"{'; '.join(wrong)}",
+            compared=found.record(),
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bertsmith.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -87,6 +87,31 @@ def move_folder(folder: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         old.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, no one else who asks has `folder` locked; `waiting` is called if one has, before waiting.
+
+    Where folders cannot be locked (on Windows, on some network disks), none is.
+    """
+    if os.name == "nt":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_space(folder: Path, needed: int, *, what: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ from bertsmith import exporting, exports, graphs
 from bertsmith.bundle import MANIFEST, WEIGHTS, Bundle
 from bertsmith.checkpoint import load_pretrained
 from bertsmith.errors import BundleError, DataError, ExportError, MissingDependencyError, SettingsError
-from bertsmith.exporting import export
+from bertsmith.events import Predicted
+from bertsmith.exporting import Exported, export
 from bertsmith.families import families
 from bertsmith.infer import Predictor
 from bertsmith.infer.engine import TorchBackend
@@ -152,8 +155,8 @@ def test_beyond_a_bound_nothing_is_written(
     needs("onnx")
     before = {path.name: path.read_bytes() for path in model.iterdir()}
 
-    def turned(backend: Any, sequences: Any) -> list[Any]:
-        found = dict(backend.outputs(sequences))
+    def turned(backend: Any, encoded: Any, _listen: Any) -> list[Any]:
+        found = dict(backend.outputs([sequence for of_row in encoded for sequence in of_row]))
         flipped = 0 if isinstance(backend, TorchBackend) else 5
         return [
             {"logits": -output["logits"] if index < flipped else output["logits"]}
@@ -161,8 +164,10 @@ def test_beyond_a_bound_nothing_is_written(
         ]
 
     monkeypatch.setattr(exporting, "_all_outputs", turned)
-    with pytest.raises(ExportError, match="'onnx' is refused, and nothing was written: on 60 rows"):
+    with pytest.raises(ExportError, match="'onnx' is refused, and nothing was written: on 60 rows") as refused:
         export(model, to="onnx", dev=dev, **{"least_agreement": 0.0, "most_drift": 1.0, **bounds})
+    assert refused.value.compared is not None
+    assert refused.value.compared["agreement"] == pytest.approx(55 / 60)
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
@@ -198,6 +203,39 @@ def test_a_killed_export_is_in_nobodys_way(model: Path, dev: Path) -> None:
     assert not bertsmith.load(model).is_exported
     export(model, to="onnx", dev=dev)
     assert [path.name for path in (model / "exported").iterdir()] == ["onnx"]
+
+
+def test_exports_into_one_folder_wait_for_one_another(model: Path, dev: Path) -> None:
+    needs("onnx")
+    needs("openvino")
+    began = threading.Barrier(3)
+    said: list[str] = []
+
+    def exporting_to(to: Literal["onnx", "openvino"]) -> Exported:
+        began.wait()
+        return export(model, to=to, dev=dev, listen=lambda event: said.append(getattr(event, "text", "")))
+
+    def as_often(to: Literal["onnx", "openvino"]) -> str:
+        try:
+            return exporting_to(to).form
+        except BundleError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(as_often, ("onnx", "openvino", "openvino")))
+    assert sorted(found)[1:] == ["onnx", "openvino"]
+    assert "has an exported form 'openvino' already" in sorted(found)[0], "the second one into the same place"
+    assert said.count(f"waiting for another export into {model} to end") == 2
+    assert set(json.loads((model / MANIFEST).read_text())["exports"]) == {"onnx", "openvino"}
+    assert sorted(path.name for path in (model / "exported").iterdir()) == ["onnx", "openvino"]
+
+
+def test_how_far_the_comparison_is_can_be_heard(model: Path, dev: Path) -> None:
+    needs("onnx")
+    events: list[Event] = []
+    export(model, to="onnx", dev=dev, listen=events.append)
+    answered = [(event.rows, event.of) for event in events if isinstance(event, Predicted)]
+    assert answered == [(60, 60), (60, 60)], "the model's, then the export's"
 
 
 def test_rows_are_those_of_the_run(tmp_path: Path) -> None:
@@ -343,8 +381,8 @@ def test_outputs_that_are_no_numbers_are_refused(
     task, rows = TASKS[name]
     bundle_of(task, load_pretrained(tiny_checkpoint(Case(families()["bert"])))).save(tmp_path / "model")
 
-    def spoiled(backend: Any, sequences: Any) -> list[Any]:
-        found = [output for _, output in sorted(backend.outputs(sequences))]
+    def spoiled(backend: Any, encoded: Any, _listen: Any) -> list[Any]:
+        found = [output for _, output in sorted(backend.outputs([each for of_row in encoded for each in of_row]))]
         if not isinstance(backend, TorchBackend):
             found[2] = {key: np.full_like(values, np.nan) for key, values in found[2].items()}
         return found

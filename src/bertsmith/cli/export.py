@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from bertsmith.cli import show
 from bertsmith.cli.flags import parse, with_flags
 from bertsmith.cli.reading import columns_of, flags_of_others, reading_flags, reading_of, task_of_model
+from bertsmith.errors import ExportError
 from bertsmith.exports import FORMS, LEAST_AGREEMENT, MOST_DRIFT
 
 if TYPE_CHECKING:
@@ -60,21 +61,26 @@ def export(
 
     reads_files = any(name not in columns_of(flags) for name in flags)
     with show.Watch(quiet=quiet or json) as watch:
-        found = export_model(
-            model,
-            to=to,
-            int8=int8,
-            dev=dev,
-            calibrate=calibrate,
-            columns=columns_of(flags) or None,
-            reading=reading_of(flags) if reads_files else None,
-            least_agreement=least_agreement,
-            most_drift=most_drift,
-            overwrite=overwrite,
-            listen=watch.listen,
-        )
+        try:
+            found = export_model(
+                model,
+                to=to,
+                int8=int8,
+                dev=dev,
+                calibrate=calibrate,
+                columns=columns_of(flags) or None,
+                reading=reading_of(flags) if reads_files else None,
+                least_agreement=least_agreement,
+                most_drift=most_drift,
+                overwrite=overwrite,
+                listen=watch.listen,
+            )
+        except ExportError as error:
+            if json and error.compared is not None:
+                show.print_json({"accepted": False, **error.compared})
+            raise
     if json:
-        show.print_json(found.record())
+        show.print_json({"accepted": True, **found.record()})
     else:
         show.stdout().print(_table(found, least_agreement, most_drift))
 
