@@ -75,7 +75,17 @@ def test_export_prints_one_object(model: Path, dev: Path) -> None:
     shown = succeed("export", model, "--to", "onnx", "--dev", dev, "--json")
     assert shown.record["form"] == "onnx"
     assert (shown.record["agreement"], shown.record["rows"], shown.record["drift"]) == (1.0, 60, 0.0)
+    assert shown.record["accepted"] is True
     assert shown.err == ""
+
+
+def test_a_refused_export_prints_one_object_too(model: Path, dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "_agreeing", lambda *_: (9, 10))
+    outcome = bertsmith("export", model, "--to", "onnx", "--dev", dev, "--json")
+    assert outcome.code == 2
+    assert (outcome.record["accepted"], outcome.record["agreement"]) == (False, 0.9)
+    assert outcome.err.startswith("error: the exported form 'onnx' is refused")
+    assert bertsmith("export", model, "--to", "onnx", "--dev", dev.with_name("no.tsv"), "--json").out == ""
 
 
 def test_a_pair_of_columns_is_named_as_elsewhere(model: Path, tmp_path: Path) -> None:
@@ -141,3 +151,21 @@ def test_a_reader_that_waits_for_a_pipe_can_be_interrupted(model: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said.decode().splitlines()[-1] == "error: interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
+def test_what_is_terminated_leaves_nothing_behind(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answers.jsonl"
+    command = [sys.executable, "-m", "bertsmith", "predict", str(model), "--look-ahead", "2", "--out", str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"good film\nbad plot\n")
+        process.stdin.flush()
+        while not list(tmp_path.glob(".answers.jsonl.*.tmp")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert said.decode().splitlines()[-1] == "error: terminated"
+    assert not list(tmp_path.glob("*answers*"))

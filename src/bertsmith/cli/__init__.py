@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bertsmith import __version__
 from bertsmith.errors import BertsmithError, nearest
@@ -56,13 +57,22 @@ Flags for every command:
 
 Exit codes: 0 done; 1 an unexpected error; 2 the input is wrong (a file, a flag,
 a folder); 3 a package is missing; 4 training could not go on, or was stopped
-and can be resumed; 130 interrupted.
+and can be resumed; 130 interrupted, 143 terminated.
 NO_COLOR=1 turns colours off; progress goes to stderr, results go to stdout.
 """
 
 
+class _Terminated(BaseException):
+    """SIGTERM came: what is half done is cleared away on the way out, as after Ctrl-C."""
+
+
+def _terminate(_number: int, _frame: Any) -> NoReturn:
+    raise _Terminated
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     code = run(sys.argv[1:] if arguments is None else arguments)
     if threading.active_count() > 1:
         # one that reads ahead may wait for a pipe, and at its own exit Python would abort over the lock that it holds
@@ -88,8 +98,6 @@ def run(arguments: list[str]) -> int:
     # Threads that wait should sleep, not spin: beside another busy program, spinning made a step on two cores up to
     # nine times slower, and alone it gained nothing. OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Kernels that oneDNN keeps, one for each number of tokens: batches seldom have the same, and its 1,024 take 0.4 GB.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     try:
         code: int | None = importlib.import_module(f"bertsmith.cli.{name}").run(rest)
     except BertsmithError as error:
@@ -98,6 +106,8 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except _Terminated:
+        return _fail("terminated", 143)
     except BrokenPipeError:
         # whoever read our output has enough of it (| head); keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
