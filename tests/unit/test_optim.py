@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -24,7 +27,11 @@ from bertsmith.training.optim import (
     reinitialize_top,
     set_learning,
 )
-from small_runs import changed, examples_of, labelled, model_of, prepared, settings_of, weights
+from cli_runs import short
+from small_runs import changed, examples_of, labelled, model_of, prepared, settings_of, weights, write_tsv
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXAMPLES = examples_of([(text, (label,)) for text, label in labelled(24)])
 TASK = Classify().learn(EXAMPLES)
@@ -47,7 +54,7 @@ def test_biases_and_norms_do_not_decay_and_every_parameter_is_in_one_group() -> 
     model = model_of(TASK)
     optimizer = optimizer_of(model, settings_of(weight_decay=0.1))
     names = {parameter: name for name, parameter in model.named_parameters()}
-    grouped = [(names[p], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]]
+    grouped = [(names[p], group.weight_decay) for group in optimizer.groups for p in group.parameters]
     assert sorted(name for name, _ in grouped) == sorted(names.values())
     for name, decay in grouped:
         plain = name.endswith(".bias") or "norm" in name
@@ -58,9 +65,9 @@ def test_biases_and_norms_do_not_decay_and_every_parameter_is_in_one_group() -> 
 def test_scales_fall_with_the_depth(layer_decay: float) -> None:
     model = model_of(TASK)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    for group in optimizer_of(model, settings_of(layer_decay=layer_decay)).param_groups:
-        for parameter in group["params"]:
-            assert group["scale"] == layer_decay ** depth_of(names[parameter], LAYERS)
+    for group in optimizer_of(model, settings_of(layer_decay=layer_decay)).groups:
+        for parameter in group.parameters:
+            assert group.scale == layer_decay ** depth_of(names[parameter], LAYERS)
 
 
 def test_steps_are_those_of_adamw_at_a_rate_for_each_depth() -> None:
@@ -92,6 +99,44 @@ def test_steps_are_those_of_adamw_at_a_rate_for_each_depth() -> None:
         torch.testing.assert_close(model.get_parameter(name).detach(), parameter.detach(), atol=1e-6, rtol=1e-5)
 
 
+def test_steps_have_the_bits_of_torchs_own() -> None:
+    settings = settings_of(weight_decay=0.1, layer_decay=0.5, adam_beta2=0.98, adam_epsilon=1e-6)
+    model, twin = model_of(TASK), model_of(TASK)
+    ours, names = optimizer_of(model, settings), {p: name for name, p in model.named_parameters()}
+    theirs = torch.optim.AdamW(
+        [
+            {"params": [twin.get_parameter(names[p]) for p in group.parameters], "weight_decay": group.weight_decay}
+            for group in ours.groups
+        ],
+        betas=(0.9, 0.98), eps=1e-6, fused=True,
+    )  # fmt: skip
+    for step in range(4):
+        for number, (name, parameter) in enumerate(model.named_parameters()):
+            if (number + step) % 3:  # a parameter is without a gradient now and then, and has none at first
+                parameter.grad = torch.randn_like(parameter)
+                twin.get_parameter(name).grad = parameter.grad.clone()
+        for group, their in zip(ours.groups, theirs.param_groups, strict=True):
+            group.rate = their["lr"] = 1e-2 * group.scale / (step + 1)
+        for optimizer in (ours, theirs):
+            optimizer.step()
+            optimizer.zero_grad()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None
+        assert torch.equal(parameter, twin.get_parameter(name)), name
+
+
+def test_training_does_without_torchs_compiler(tmp_path: Path) -> None:
+    """Importing it takes as long as importing torch."""
+    train = write_tsv(tmp_path / "train.tsv", labelled(24))
+    flags = ["train", "classify", "--train", str(train), "--out", str(tmp_path / "out"), "--quiet", *short()]
+    code = (
+        "import sys\nfrom bertsmith.cli import run\n"
+        f"assert run({flags!r}) == 0\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(("width", "rate"), [(384, 1e-4), (768, 3e-5), (1024, 2e-5), (32, 1e-4)])
 def test_default_rates(width: int, rate: float) -> None:
     assert default_rate(width) == rate
@@ -99,7 +144,7 @@ def test_default_rates(width: int, rate: float) -> None:
 
 def test_the_rate_left_out_is_that_of_the_width() -> None:
     settings = settings_of().model_copy(update={"learning_rate": None})
-    assert optimizer_of(model_of(TASK), settings).param_groups[0]["lr"] == 1e-4
+    assert optimizer_of(model_of(TASK), settings).groups[0].rate == 1e-4
 
 
 @pytest.mark.parametrize(("steps", "warm"), [(20, 0), (20, 2), (20, 10), (7, 3), (1, 0)])

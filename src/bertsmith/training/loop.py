@@ -198,10 +198,10 @@ def _fit(
             if not math.isfinite(norm):
                 raise _not_finite("gradient", step, train, rows)
             factor = rate_factor(step, steps=steps, warmup=settings.warmup, schedule=settings.schedule)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["scale"] * factor
+            for group in optimizer.groups:
+                group.rate = rate * group.scale * factor
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             step += 1
             listen(
                 Stepped(

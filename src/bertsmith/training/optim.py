@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+from torch.optim.adamw import adamw
 
 from bertsmith.errors import SettingsError
 from bertsmith.nn.encoder import initialize
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
 
     from bertsmith.config import Settings
     from bertsmith.nn.heads import Model
@@ -40,29 +44,84 @@ def peak_rate(model: Model, settings: Settings) -> float:
     return settings.learning_rate or default_rate(model.encoder.config.width)
 
 
-def optimizer_of(model: Model, settings: Settings) -> torch.optim.AdamW:
+@dataclass(slots=True)
+class Group:
+    """Parameters that learn alike. scale: by which their rate differs from the run's. rate: of the next step."""
+
+    parameters: list[nn.Parameter]
+    weight_decay: float
+    scale: float
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW:
     """AdamW with bias correction (Loshchilov & Hutter 2019; Mosbach et al. 2021 on why the correction matters).
 
-    Each parameter's group holds `scale`, by which its rate differs: ``layer_decay`` to the power of its depth.
+    Its steps are torch's own, to the bit. It is no ``torch.optim.AdamW``, as making one imports torch's compiler, which
+    takes one to three seconds. state: of each parameter that has had a gradient, ``step``, ``exp_avg``, ``exp_avg_sq``.
     """
+
+    groups: Sequence[Group]
+    beta2: float
+    epsilon: float
+    fused: bool
+    state: dict[nn.Parameter, dict[str, Tensor]] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        for group in self.groups:
+            moved = [parameter for parameter in group.parameters if parameter.grad is not None]
+            states = [self._state_of(parameter) for parameter in moved]
+            adamw(
+                moved,  # type: ignore[arg-type]
+                [parameter.grad for parameter in moved if parameter.grad is not None],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=self.fused,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=self.beta2,
+                lr=group.rate,
+                weight_decay=group.weight_decay,
+                eps=self.epsilon,
+                maximize=False,
+            )
+
+    def _state_of(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        if parameter not in self.state:
+            self.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        return self.state[parameter]
+
+    def zero_grad(self) -> None:
+        """Take the gradients away."""
+        for group in self.groups:
+            for parameter in group.parameters:
+                parameter.grad = None
+
+
+def optimizer_of(model: Model, settings: Settings) -> AdamW:
+    """The optimiser of a run, in groups by depth, to whose power of ``layer_decay`` they learn, and by decay."""
     layers = model.encoder.config.layers
     rate = peak_rate(model, settings)
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         # decay pulls weights to zero, which means nothing for biases and norms (their vectors)
         groups.setdefault((depth_of(name, layers), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
+    return AdamW(
         [
-            {
-                "params": parameters,
-                "weight_decay": settings.weight_decay if decays else 0.0,
-                "scale": settings.layer_decay**depth,
-            }
+            Group(parameters, settings.weight_decay if decays else 0.0, settings.layer_decay**depth, rate)
             for (depth, decays), parameters in groups.items()
         ],
-        lr=rate,
-        betas=(0.9, settings.adam_beta2),
-        eps=settings.adam_epsilon,
+        beta2=settings.adam_beta2,
+        epsilon=settings.adam_epsilon,
         fused=model.device.type in ("cpu", "cuda", "mps"),
     )
 

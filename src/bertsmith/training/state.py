@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bertsmith.nn.heads import Model
+    from bertsmith.training.optim import AdamW
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def save_state(
     path: Path,
     position: Position,
     model: Model,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     best: Mapping[str, Tensor] | None,
 ) -> None:
     """Write the state, whole or not at all."""
@@ -69,7 +70,7 @@ def read_position(path: Path) -> Position:
         raise BundleError(f"{path}: not a whole state of a run: {error}") from error
 
 
-def load_state(path: Path, model: Model, optimizer: torch.optim.Optimizer) -> tuple[Position, dict[str, Tensor] | None]:
+def load_state(path: Path, model: Model, optimizer: AdamW) -> tuple[Position, dict[str, Tensor] | None]:
     """Put model and optimiser where they were; the position and the best weights, if there were any.
 
     Raises BundleError if the file is damaged or of another model.
