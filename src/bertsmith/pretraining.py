@@ -242,9 +242,10 @@ def resolve_corpus(
     if next_sentence and isinstance(length, int) and length < _LEAST_OF_A_PAIR:
         raise SettingsError(f"{at}max_length must be at least {_LEAST_OF_A_PAIR} for two texts, got {length}")
     vocabulary = values.get("vocabulary")
-    for name in ("vocabulary_size", "cased"):
-        if name in values and vocabulary and Path(str(vocabulary)).is_dir():
-            raise SettingsError(f"{at}{name} is of a vocabulary that is learned; vocabulary names a tokenizer's folder")
+    if vocabulary and "vocabulary_size" in values:
+        raise SettingsError(f"{at}vocabulary_size is of a vocabulary that is learned, and {vocabulary} is given")
+    if vocabulary and "cased" in values and Path(str(vocabulary)).is_dir():
+        raise SettingsError(f"{at}cased is of a vocabulary that is learned; vocabulary names a tokenizer's folder")
     of_preset.pop(other, None)
     values = {**DEFAULTS, **of_preset, **values}
     kind: type[MaskTask] = Nsp if next_sentence else Mlm
@@ -332,8 +333,10 @@ def _flat(corpus: CorpusSettings, task: MaskTask, settings: Settings) -> dict[st
 
 
 def _flat_of(new: NewEncoder) -> dict[str, Any]:
-    given = new.vocabulary is not None and Path(new.vocabulary).is_dir()
-    return new.model_dump(mode="json", exclude={"vocabulary_size", "cased"} if given else set())
+    if new.vocabulary is None:
+        return new.model_dump(mode="json")
+    has_case = Path(new.vocabulary).is_dir()  # a tokenizer's folder says whether it tells upper from lower case
+    return new.model_dump(mode="json", exclude={"vocabulary_size", "cased"} if has_case else {"vocabulary_size"})
 
 
 def _trained(
@@ -355,7 +358,11 @@ def _trained(
         settings = settings.model_copy(update={"learning_rate": default_rate(start.config.width)})
     if tokenizer.mask_id is None:  # before the work of the store
         raise NoMaskTokenError(name)
-    if corpus.language not in LANGUAGES and any(each.splits for each in (files.documents, files.held_out) if each):
+    splits = any(each.splits for each in (files.documents, files.held_out) if each)
+    if corpus.language != CorpusSettings().language and not splits:
+        text = f"language {corpus.language!r} does nothing, as each line is a sentence; --sentences split splits them"
+        listen(Said(text, warning=True))
+    if splits and corpus.language not in LANGUAGES:
         text = f"{corpus.language!r} has no rules of its own for where sentences end: those of a related language are"
         listen(Said(f"{text} taken, or of English; there are some for {', '.join(LANGUAGES)}", warning=True))
     rows_of = _RowsOf(task, corpus, tokenizer, max_length, settings.seed)

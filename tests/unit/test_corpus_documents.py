@@ -119,6 +119,13 @@ def test_the_column_can_be_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_may_be_delimited_and_quoted_as_its_options_say(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", 'id|text\n1|A "fine" film, it is.\n2|"No.\n')
+    assert error_of(path, options=CorpusOptions(delimiter="|")).endswith("or give --quoting none")
+    options = CorpusOptions(delimiter="|", quoting="none")
+    assert sentences_of(path, options=options) == [('A "fine" film, it is.',), ('"No.',)]
+
+
 def test_a_missing_column_is_asked_for_by_the_flag_that_there_is(tmp_path: Path) -> None:
     pq.write_table(pa.table({"story": ["a"]}), tmp_path / "a.parquet")
     for path in (tmp_path / "a.parquet", written(tmp_path / "a.jsonl", '{"story": "a"}\n')):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from bertsmith.data import FORMATS, ReadOptions, Rows, text_of
+from bertsmith.data import FORMATS, Quoting, ReadOptions, Rows, text_of
 from bertsmith.data.columns import Flags, choose, header_names
 from bertsmith.data.source import Source
 from bertsmith.data.table import Wanted
@@ -49,6 +49,10 @@ class CorpusOptions(Strict):
         default="en", pattern="^[a-z]{2,3}$", description="the code of the language by whose rules sentences end"
     )
     skip_empty: bool = Field(default=False, description="leave out rows without text, which are an error otherwise")
+    delimiter: str | None = Field(default=None, description="what stands between columns; left out, by format")
+    quoting: Quoting = Field(
+        default="auto", description="whether quotation marks enclose fields: auto, csv (they do) or none"
+    )
     encoding: str = Field(default="utf-8", description="the files' character encoding")
 
 
@@ -189,7 +193,7 @@ def _opened(file: Path, options: CorpusOptions) -> _Reader:
     if name in _NOT_READ or (gzip and not FORMATS[name].gzip):
         message = f"files of {suffix}{'.gz' if gzip else ''} are no corpus; give .txt, .jsonl, .parquet, .csv or .tsv"
         raise DataError(message, place=source.place())
-    reading = ReadOptions(encoding=options.encoding)
+    reading = ReadOptions(delimiter=options.delimiter, quoting=options.quoting, encoding=options.encoding)
     if name not in _TABLES:
         return _Reader(source, None)
     columns = {} if options.column is None else {_TEXT.name: options.column}
