@@ -18,6 +18,7 @@ import pytest
 
 from bertsmith.cli import COMMANDS, run
 from bertsmith.families import families
+from cli_runs import trained
 from tiny import Case
 
 if TYPE_CHECKING:
@@ -73,6 +74,17 @@ def test_the_python_of_the_readme_runs(beginner: Callable[[str], str], capsys: p
     for block in _blocks(ROOT / "README.md", "python"):
         exec(compile(beginner(block), "README.md", "exec"), names)
     assert "Score(value=" in capsys.readouterr().out
+
+
+def test_the_python_for_files_of_any_size_runs(
+    beginner: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained("single"), "runs/mine")
+    (block,) = _blocks(ROOT / "docs" / "data.md", "python")
+    exec(compile(beginner(block), "data.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(Path("dev.tsv").read_text(encoding="utf-8").splitlines()) - 1
+    assert lines[0].startswith("dev.tsv:2 {'label': ")
 
 
 def test_the_targets_of_the_readme_are_in_the_makefile() -> None:

@@ -125,6 +125,12 @@ def test_half_a_surrogate_pair_is_named_by_its_row(encoder: Path, rows: Path) ->
         model.predict(["fine", "a\ud800"])
 
 
+def test_bytes_are_no_text(encoder: Path, rows: Path) -> None:
+    model = bertsmith.load(trained(encoder, rows).folder)
+    with pytest.raises(DataError, match="question 2: text must be a string, got bytes b'fine'"):
+        model.predict(["fine", b"fine"])  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize(
     ("tokens", "parts"),
     [([3, 3, 3], [[0, 1], [2]]), ([9, 1, 1], [[0], [1, 2]]), ([1, 9, 1], [[0], [1], [2]]), ([6], [[0]]), ([], [])],

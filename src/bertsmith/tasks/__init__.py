@@ -116,7 +116,7 @@ class Task(Strict, Generic[ExampleT, PredictionT]):
         if isinstance(question, Mapping):
             targets = {each.name for each in cls.inputs if each.needed_to_train and not each.required}
             return Row({name: value for name, value in question.items() if name not in targets}, place)
-        texts = (question,) if isinstance(question, str) else question
+        texts = (question,) if isinstance(question, str | bytes) else question  # bytes are refused as no string
         least = sum(each.required for each in cls.inputs if each.name in cls.asked)
         if not isinstance(texts, Sequence) or not least <= len(texts) <= len(cls.asked):
             wanted = " and ".join(cls.asked[:least]) + "".join(f", perhaps {name}" for name in cls.asked[least:])
