@@ -1,9 +1,10 @@
-"""What does adapting an encoder gain, and does one learn from nothing? Three questions, each with its control.
+"""What does adapting an encoder gain, does one learn from nothing, and does it tell good sentences from bad ones?
 
     python benchmarks/adapting.py --quick                 # a few steps of all, to see that it works
     python benchmarks/adapting.py --parts domain          # masked loss on abstracts of medicine, by what was learned
     python benchmarks/adapting.py --parts task --seeds 3  # tasks with and without adapting to their texts first
     python benchmarks/adapting.py --parts nothing         # a tiny BERT from nothing, beside random weights
+    python benchmarks/adapting.py --parts sentences       # are acceptable sentences likelier than unacceptable ones?
     python benchmarks/adapting.py --table                 # the tables of benchmarks/adapting.json
 
 domain: the packaged MiniLM comes without a masked-word head, so its loss before the first step is chance. Four models
@@ -12,6 +13,8 @@ tokens and steps of each; all are scored on the same abstracts, which none has s
 task: `train` with and without `--adapt`, the same seeds, rates and epochs of the task itself.
 nothing: BERT-tiny from random weights on all text that is here; masked loss beside the entropy of the unigrams,
 next sentences on documents that were held out, then a small task from it and from random weights.
+sentences: MiniLM after masked words of English sentences of all sorts; then the pseudo-log-likelihood of CoLA's dev
+sentences, of which none was read, acceptable and unacceptable apart.
 
 The folder of data sets is --data, or BERTSMITH_DATA. Results are written after every run; the same command again goes
 on where it ended.
@@ -20,6 +23,7 @@ on where it ended.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -31,10 +35,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import scipy.stats
 import torch
 
 import bertsmith
 from bertsmith.checkpoint import load_pretrained, write_pretrained
+from bertsmith.corpus.documents import split
 from bertsmith.events import Event, Scored
 from bertsmith.files import write_text
 from bertsmith.pretraining import resolve_corpus
@@ -183,6 +189,11 @@ def adapted(file: Path, held: Path, learned: str, options: argparse.Namespace, w
         "seed": 1, "device": "cpu", **({"freeze": "encoder", "learning_rate": 1e-3} if learned == "head" else {}),
         **({"max_steps": options.quick} if options.quick else {}),
     }  # fmt: skip
+    return masked_scores(values)
+
+
+def masked_scores(values: dict[str, Any]) -> dict[str, Any]:
+    """The held-out scores of `adapt` with these settings, before and after."""
     corpus, _, task, settings = resolve_corpus(values, command="adapt")
     curve: list[dict[str, Any]] = []
     made = bertsmith.adapt(corpus, task, settings, listen=lambda event: follow(event, curve))
@@ -293,6 +304,76 @@ def nothing(runs: Runs, work: Path) -> None:
                 )
 
 
+def english(data: Path) -> Iterator[str]:
+    """Texts of all sorts, of which none is CoLA's: Wikipedia, books, news, captions, what people write on the web."""
+    yield from general(data)
+    yield from passages(data)
+    for name, columns, skipped in (
+        ("multi30k/train.en", (0,), 0), ("pan_paraphrase/pan-train_s1.txt", (0,), 0),
+        ("mrpc/msr_paraphrase_train.txt", (3, 4), 1), ("ag_news/train_sample_10k.tsv", (-1,), 1),
+    ):  # fmt: skip
+        for line in (data / name).read_text(encoding="utf-8").splitlines()[skipped:]:
+            yield from (line.split("\t")[column] for column in columns)
+    with (data / "stsb" / "stsb-en-train.csv").open(encoding="utf-8", newline="") as file:
+        yield from (text for row in csv.reader(file) for text in row[:2])
+    for line in (data / "ud_english_ewt" / "en_ewt-ud-train.conllu").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# text = "):
+            yield line.removeprefix("# text = ")
+
+
+def sentences(runs: Runs, work: Path) -> None:
+    """Whether acceptable sentences are likelier than unacceptable ones."""
+    options = runs.options
+    out = runs.path.with_name("sentences")
+
+    def learned() -> dict[str, Any]:
+        found = dict.fromkeys(
+            sentence
+            for text in english(options.data)
+            for line in text.split("\n")
+            for sentence in split(line, language="en")
+        )
+        values = {
+            "corpus": str(write(list(found), work / "sentences.txt")), "encoder": options.encoder, "out": str(out),
+            "overwrite": True, "epochs": options.sentence_epochs, "batch_size": 128, "max_length": 128,
+            "sentences": "lines", "packing": "documents", "dev_fraction": 0.01, "keep": "last", "seed": 1,
+            "device": "cpu", **({"max_steps": options.quick} if options.quick else {}),
+        }  # fmt: skip
+        return {"sentences": len(found), **masked_scores(values)}
+
+    runs.make(f"sentences: MiniLM, {options.sentence_epochs:g} epochs", learned)
+
+    def scored() -> dict[str, Any]:
+        this = TASKS["cola"]
+        rows = [
+            line.split("\t")
+            for name in (this.test, this.test.replace("in_domain", "out_of_domain"))
+            for line in (options.data / name).read_text(encoding="utf-8").splitlines()[: options.quick or None]
+        ]
+        texts = [row[int(this.columns["text"]) - 1] for row in rows]
+        acceptable = [row[int(this.columns["label"]) - 1] == "1" for row in rows]
+        found = bertsmith.pseudo_log_likelihood(bertsmith.load(out, device="cpu"), texts)
+        return {
+            "a sentence": apart([each.log_likelihood for each in found], acceptable),
+            "a piece": apart([each.per_piece for each in found], acceptable),
+        }
+
+    runs.make(f"sentences: likelihood of CoLA's, {options.sentence_epochs:g} epochs", scored)
+
+
+def apart(numbers: Sequence[float], good: Sequence[bool]) -> dict[str, Any]:
+    """Means of the good and of the others, Welch's p, and how often a good one is above another (area under the
+    curve)."""
+    above = [number for number, is_good in zip(numbers, good, strict=True) if is_good]
+    below = [number for number, is_good in zip(numbers, good, strict=True) if not is_good]
+    return {
+        "acceptable": [len(above), round(statistics.mean(above), 3)],
+        "unacceptable": [len(below), round(statistics.mean(below), 3)],
+        "p": float(scipy.stats.ttest_ind(above, below, equal_var=False).pvalue),
+        "area": round(float(scipy.stats.mannwhitneyu(above, below).statistic) / (len(above) * len(below)), 4),
+    }
+
+
 def table(runs: Runs) -> None:
     """The results, in short."""
     known = runs.known()
@@ -315,7 +396,12 @@ def table(runs: Runs) -> None:
         print(f"| {name} | {statistics.mean(scores):.2f}{spread} | {len(scores)} |")
 
 
-PARTS: dict[str, Callable[[Runs, Path], None]] = {"domain": domain, "task": task, "nothing": nothing}
+PARTS: dict[str, Callable[[Runs, Path], None]] = {
+    "domain": domain,
+    "task": task,
+    "nothing": nothing,
+    "sentences": sentences,
+}
 
 
 def main() -> None:
@@ -343,6 +429,7 @@ def command_line() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=10, help="of the domain's corpus (10)")
     parser.add_argument("--adapt-epochs", type=float, default=10, help="of a task's texts (10)")
     parser.add_argument("--tiny-epochs", type=float, default=10, help="of the tiny BERT's corpus (10)")
+    parser.add_argument("--sentence-epochs", type=float, default=2, help="of the sentences (2)")
     parser.add_argument("--encoder", default="minilm", help="a folder, or minilm (packaged)")
     parser.add_argument("--data", type=Path, default=os.environ.get("BERTSMITH_DATA"), help="the folder of data sets")
     parser.add_argument("--out", type=Path, default=HERE / "adapting.json", help="the results")

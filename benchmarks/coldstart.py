@@ -184,8 +184,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     train = options.train or measure.sample("classify", "train", "tsv")
     if options.train is None and folder is not None and (folder / "sst2" / "train.tsv").exists():
         train = folder / "sst2" / "train.tsv"
-    beside = train.with_name("dev.tsv")  # of SST-2, and of the packaged sample
-    dev = beside if options.train is None and beside.exists() else train
     columns = columns_of(options)
     backends = options.backends.split(",") if options.backends else [name.partition(":")[2] for name in OURS]
     if options.quick and not options.backends:
@@ -197,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             columns=columns,
         )  # fmt: skip
         export_all(
-            model, [each for each in backends if each != "torch"], train=train, dev=dev, columns=columns,
+            model, [each for each in backends if each != "torch"], train=train, dev=train, columns=columns,
             threads=options.threads, quick=True,
         )  # fmt: skip
         found = commands(model, backends if takes_backends() else [])

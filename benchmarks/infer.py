@@ -79,7 +79,7 @@ def export(config: Mapping[str, Any], turns: measure.Turns) -> None:
         to, _, int8 = form.partition("-")
         try:
             bertsmith_export(
-                config["model"], to=to, int8=bool(int8), dev=config["dev"], columns=config["columns"], overwrite=True,
+                config["model"], to=to, int8=bool(int8), dev=config["dev"], columns={}, overwrite=True,
                 **({"calibrate": config["calibrate"]} if int8 else {}), **config["bounds"],
             )  # fmt: skip
         except Exception as error:  # a form that is refused, or lacks a package, is said, and leaves the others
@@ -517,15 +517,30 @@ def export_all(
     quick: bool,
 ) -> None:
     """Export a model in these forms, in a process of its own; what cannot be had, or is refused because its answers
-    differ, is said. After the few steps of a quick form no answer is sure, so there nothing is refused."""
+    differ, is said. Of large files a thousand rows are enough; of one file, both have rows of their own. After the few
+    steps of a quick form no answer is sure, so there nothing is refused."""
     if not forms:
         return
-    config = {
-        "model": str(model), "forms": list(forms), "calibrate": str(train), "dev": str(dev), "columns": dict(columns),
-        "bounds": {"least_agreement": 0.0, "most_drift": 1.0} if quick else {}, "threads": threads,
-    }  # fmt: skip
-    with measure.started(__file__, {"export": config}, threads=threads):
-        pass
+    with tempfile.TemporaryDirectory() as folder:
+        step = 2 if train == dev else 1
+        calibrate = some_rows(train, Path(folder) / "calibrate.jsonl", columns, part=slice(0, None, step))
+        judges = some_rows(dev, Path(folder) / "judges.jsonl", columns, part=slice(step - 1, None, step))
+        config = {
+            "model": str(model), "forms": list(forms), "calibrate": str(calibrate), "dev": str(judges),
+            "bounds": {"least_agreement": 0.0, "most_drift": 1.0} if quick else {}, "threads": threads,
+        }  # fmt: skip
+        with measure.started(__file__, {"export": config}, threads=threads):
+            pass
+
+
+def some_rows(file: Path, to: Path, columns: Mapping[str, str], *, part: slice, most: int = 1000) -> Path:
+    """A thousand rows of that part of a file, drawn at random, as JSONL."""
+    texts, labels = read_texts(file, columns.get("text"), columns.get("label"))
+    of_part = range(len(texts))[part]
+    rows = sorted(random.Random(1).sample(of_part, min(len(of_part), most)))
+    records = ({"text": texts[row], **({} if labels is None else {"label": labels[row]})} for row in rows)
+    to.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return to
 
 
 def measure_all(

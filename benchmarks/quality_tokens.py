@@ -3,7 +3,7 @@
     python benchmarks/quality_tokens.py --quick                      # 60 steps of two sets, to see that it works
     python benchmarks/quality_tokens.py --seeds 3                    # all sets but the last, ours and theirs in turn
     python benchmarks/quality_tokens.py --sets squad11 --sample 0    # all questions, scored on all of SQuAD v1.1's dev
-    python benchmarks/quality_tokens.py --sets squad2 --sample 0 --precision bf16  # what "no answer" takes to learn
+    python benchmarks/quality_tokens.py --sets squad2 --sample 0 --precision bf16 --grouped  # learns "no answer", too
     python benchmarks/quality_tokens.py --table mine.json theirs.json
 
 ours: `bertsmith.train` and `bertsmith.evaluate` on the files. trainer: Hugging Face's `Trainer` on the rows that
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 # run_qa.py's defaults, but for the 20 best starts and ends, which are --n_best_size's.
 OVERLAP, MAX_ANSWER_TOKENS, N_BEST = 128, 30, 20
 SAMPLE = 4000
+GROUPED = 50  # batches that exchange rows, as Trainer's group_by_length has it
 TEST_SHARE, TUNE_SHARE = 0.3, 0.1
 
 
@@ -185,6 +186,7 @@ def prepare(name: str, options: argparse.Namespace, work: Path) -> Job:
         "encoder_sha256": sha256(folder / "model.safetensors"),
     }  # fmt: skip
     recipe |= {"precision": options.precision} if options.precision else {}
+    recipe |= {"grouped": True} if options.grouped else {}
     print(f"{name} = {described(this, recipe)}", flush=True)
     return Job(this, folder, files, rows, examples, pieces, steps, recipe)
 
@@ -234,7 +236,7 @@ def train_ours(job: Job, seed: int, device: str, work: Path) -> tuple[Given, flo
             out=work / "ours", overwrite=True, encoder=str(job.encoder), max_steps=job.steps, batch_size=BATCH,
             max_length=job.set.tokens, learning_rate=job.set.learning_rate, schedule="linear", warmup=WARMUP,
             weight_decay=WEIGHT_DECAY, adam_epsilon=EPSILON, clip=CLIP, seed=seed, device=device,
-            precision=job.recipe.get("precision", "auto"),
+            precision=job.recipe.get("precision", "auto"), group_window=GROUPED if job.recipe.get("grouped") else 0,
         ),
         listen=lambda event: at.update({type(event): time.perf_counter()}),
     )  # fmt: skip
@@ -262,14 +264,16 @@ def train_trainer(job: Job, seed: int, device: str, work: Path) -> tuple[Given, 
     train = form.encoded("train")
     transformers.set_seed(seed)  # before the model is made: its last layer starts at random
     auto, config = form.model()
-    # weights kept in half precision would be trained in it
-    model = auto.from_pretrained(job.encoder, dtype=torch.float32, **config)
+    # weights kept in half precision would be trained in it; the other form of attention is slow in bfloat16 products
+    bf16 = job.recipe.get("precision") == "bf16"
+    attention = {"attn_implementation": "eager"} if bf16 and device == "cpu" else {}
+    model = auto.from_pretrained(job.encoder, dtype=torch.float32, **attention, **config)
     arguments = transformers.TrainingArguments(
         output_dir=str(work / "trainer"), max_steps=job.steps, per_device_train_batch_size=BATCH,
         per_device_eval_batch_size=64, learning_rate=job.set.learning_rate, lr_scheduler_type="linear",
         warmup_steps=int(WARMUP * job.steps), weight_decay=WEIGHT_DECAY, adam_epsilon=EPSILON, max_grad_norm=CLIP,
         seed=seed, use_cpu=device == "cpu", report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-        bf16=job.recipe.get("precision") == "bf16",
+        bf16=bf16, train_sampling_strategy="group_by_length" if job.recipe.get("grouped") else "random",
     )  # fmt: skip
     assert arguments.n_gpu <= 1, "Trainer would multiply the batch by the GPUs; show it one with CUDA_VISIBLE_DEVICES"
     trainer = transformers.Trainer(model, arguments, form.collator(), train_dataset=train)
@@ -512,6 +516,7 @@ def described(this: Set, recipe: Mapping[str, Any]) -> str:
     parts += [f"{rows['tune']:,} to tune the threshold on"] if "tune" in rows else []
     parts += [f"{rows['test']:,} to score", f"{recipe['steps']:,} steps", f"rate {recipe['learning_rate']:g}"]
     parts += [f"both in {recipe['precision']}"] if "precision" in recipe else []
+    parts += ["like lengths together"] if "grouped" in recipe else []
     return f"{this.title}: {', '.join(parts)}"
 
 
@@ -521,6 +526,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision", choices=["fp32", "bf16"], help="of both tools' products (each tool's own choice)"
+    )
+    parser.add_argument(
+        "--grouped", action="store_true", help=f"batches of like lengths, out of {GROUPED} at random, with both tools"
     )
 
 
