@@ -234,8 +234,8 @@ def on_task(
     settings = bertsmith.Settings(
         train=options.data / this.train, columns=this.columns, format=this.format, header=this.header,
         encoder=encoder or options.encoder, out=work / "task", overwrite=True, epochs=this.epochs, adapt=adapt,
-        adapt_epochs=options.adapt_epochs, max_length=128, dev_fraction=0.0, keep="last", seed=seed, device="cpu",
-        max_steps=options.quick or None,
+        max_length=128, dev_fraction=0.0, keep="last", seed=seed, device="cpu",
+        max_steps=options.quick or None, **({"adapt_epochs": options.adapt_epochs} if adapt else {}),
     )  # fmt: skip
     run = bertsmith.train(task_class(this.task)(), settings)
     reading = bertsmith.config.ReadOptions(format=this.format, header=this.header)
