@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 WAY = "--way"  # the hidden option by which a script is started as one of its ways
+# What the machine was asked for before bertsmith, imported by a script, asks for anything itself.
+ASKED = dict(os.environ)
 PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "numpy", "openvino", "nncf", "onnxruntime")
 
 
@@ -333,10 +335,11 @@ def in_turn(ways: Mapping[str, Way], *, rounds: int, steps: int, warmup: int, wh
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What a way's process starts with: so many threads for all that computes or tokenises, and no network."""
+    """What a way's process starts with: so many threads for all that computes or tokenises, and no network; and
+    nothing that bertsmith sets for itself."""
     count = str(threads)
     return {
-        **os.environ,
+        **ASKED,
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "RAYON_NUM_THREADS": count,

@@ -324,7 +324,9 @@ def english(data: Path) -> Iterator[str]:
 def sentences(runs: Runs, work: Path) -> None:
     """Whether acceptable sentences are likelier than unacceptable ones."""
     options = runs.options
-    out = runs.path.with_name("sentences")
+    epochs = f"{options.sentence_epochs:g} epochs"
+    out = runs.path.parent / "runs" / f"sentences, {epochs}{', quick' if options.quick else ''}"
+    out.parent.mkdir(exist_ok=True)
 
     def learned() -> dict[str, Any]:
         found = dict.fromkeys(
@@ -341,14 +343,16 @@ def sentences(runs: Runs, work: Path) -> None:
         }  # fmt: skip
         return {"sentences": len(found), **masked_scores(values)}
 
-    runs.make(f"sentences: MiniLM, {options.sentence_epochs:g} epochs", learned)
+    runs.make(f"sentences: MiniLM, {epochs}", learned)
+    if not out.is_dir():
+        raise SystemExit(f"{out}: missing, although its result is there; take that out of {runs.path} to make it again")
 
     def scored() -> dict[str, Any]:
         this = TASKS["cola"]
         rows = [
             line.split("\t")
             for name in (this.test, this.test.replace("in_domain", "out_of_domain"))
-            for line in (options.data / name).read_text(encoding="utf-8").splitlines()[: options.quick or None]
+            for line in (options.data / name).read_text(encoding="utf-8").splitlines()[: 40 if options.quick else None]
         ]
         texts = [row[int(this.columns["text"]) - 1] for row in rows]
         acceptable = [row[int(this.columns["label"]) - 1] == "1" for row in rows]
@@ -358,7 +362,7 @@ def sentences(runs: Runs, work: Path) -> None:
             "a piece": apart([each.per_piece for each in found], acceptable),
         }
 
-    runs.make(f"sentences: likelihood of CoLA's, {options.sentence_epochs:g} epochs", scored)
+    runs.make(f"sentences: likelihood of CoLA's, {epochs}", scored)
 
 
 def apart(numbers: Sequence[float], good: Sequence[bool]) -> dict[str, Any]:
@@ -386,6 +390,14 @@ def table(runs: Runs) -> None:
                 low, high = found["interval of next_accuracy"]
                 print(f"| – next sentences | {after['next_accuracy']:.3f} ({low:.3f} to {high:.3f}) | | |")
                 print(f"| – unigrams alone | {found['unigram']['loss']:.3f} | {found['unigram']['perplexity']:.1f} | |")
+    print("\n| likelihood | of the acceptable | of the unacceptable | p | area under the curve |")
+    print("| --- | --- | --- | --- | --- |")
+    for key, found in known.items():
+        for name in ("a sentence", "a piece"):
+            if name in found:
+                each = found[name]
+                means = f"{each['acceptable'][1]} | {each['unacceptable'][1]}"
+                print(f"| {key}, {name} | {means} | {each['p']:.2g} | {each['area']:.3f} |")
     groups: dict[str, list[float]] = {}
     for key, found in known.items():
         if "score" in found:

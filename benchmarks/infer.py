@@ -68,6 +68,7 @@ def ours(config: Mapping[str, Any], turns: measure.Turns) -> None:
 def export(config: Mapping[str, Any], turns: measure.Turns) -> None:
     """Not measured: the forms of the model that bertsmith's other backends compute, where it can export them."""
     import bertsmith
+    from bertsmith.data import ReadOptions
 
     try:
         bertsmith_export = bertsmith.export
@@ -79,8 +80,8 @@ def export(config: Mapping[str, Any], turns: measure.Turns) -> None:
         to, _, int8 = form.partition("-")
         try:
             bertsmith_export(
-                config["model"], to=to, int8=bool(int8), dev=config["dev"], columns={}, overwrite=True,
-                **({"calibrate": config["calibrate"]} if int8 else {}), **config["bounds"],
+                config["model"], to=to, int8=bool(int8), dev=config["dev"], columns={}, reading=ReadOptions(),
+                overwrite=True, **({"calibrate": config["calibrate"]} if int8 else {}), **config["bounds"],
             )  # fmt: skip
         except Exception as error:  # a form that is refused, or lacks a package, is said, and leaves the others
             refused.append(f"{form}: {type(error).__name__}: {error}")

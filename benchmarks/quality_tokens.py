@@ -186,6 +186,8 @@ def prepare(name: str, options: argparse.Namespace, work: Path) -> Job:
         "encoder_sha256": sha256(folder / "model.safetensors"),
     }  # fmt: skip
     recipe |= {"precision": options.precision} if options.precision else {}
+    if options.precision == "bf16":
+        recipe["attention"] = "eager"  # of the reference on a processor, where the other is slow in bfloat16
     recipe |= {"grouped": True} if options.grouped else {}
     print(f"{name} = {described(this, recipe)}", flush=True)
     return Job(this, folder, files, rows, examples, pieces, steps, recipe)
@@ -264,16 +266,16 @@ def train_trainer(job: Job, seed: int, device: str, work: Path) -> tuple[Given, 
     train = form.encoded("train")
     transformers.set_seed(seed)  # before the model is made: its last layer starts at random
     auto, config = form.model()
-    # weights kept in half precision would be trained in it; the other form of attention is slow in bfloat16 products
-    bf16 = job.recipe.get("precision") == "bf16"
-    attention = {"attn_implementation": "eager"} if bf16 and device == "cpu" else {}
+    # weights kept in half precision would be trained in it
+    attention = {"attn_implementation": job.recipe["attention"]} if "attention" in job.recipe else {}
     model = auto.from_pretrained(job.encoder, dtype=torch.float32, **attention, **config)
     arguments = transformers.TrainingArguments(
         output_dir=str(work / "trainer"), max_steps=job.steps, per_device_train_batch_size=BATCH,
         per_device_eval_batch_size=64, learning_rate=job.set.learning_rate, lr_scheduler_type="linear",
         warmup_steps=int(WARMUP * job.steps), weight_decay=WEIGHT_DECAY, adam_epsilon=EPSILON, max_grad_norm=CLIP,
         seed=seed, use_cpu=device == "cpu", report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-        bf16=bf16, train_sampling_strategy="group_by_length" if job.recipe.get("grouped") else "random",
+        bf16=job.recipe.get("precision") == "bf16",
+        train_sampling_strategy="group_by_length" if job.recipe.get("grouped") else "random",
     )  # fmt: skip
     assert arguments.n_gpu <= 1, "Trainer would multiply the batch by the GPUs; show it one with CUDA_VISIBLE_DEVICES"
     trainer = transformers.Trainer(model, arguments, form.collator(), train_dataset=train)
@@ -528,7 +530,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=["fp32", "bf16"], help="of both tools' products (each tool's own choice)"
     )
     parser.add_argument(
-        "--grouped", action="store_true", help=f"batches of like lengths, out of {GROUPED} at random, with both tools"
+        "--grouped",
+        action="store_true",
+        help=f"batches of like lengths, as each tool makes them, out of up to {GROUPED}",
     )
 
 

@@ -82,7 +82,7 @@ class Exported:
             "score_before": self.score_before,
             "score": self.score,
             "drift": self.drift,
-            "largest_difference": self.difference,
+            "largest_difference": self.difference if math.isfinite(self.difference) else None,
             "calibrated_on": self.calibrated_on,
         }
 
@@ -106,7 +106,7 @@ def export(
     dev: rows with labels to compare answers on; left out, those that training scored. calibrate: rows that set the
     ranges of 8 bits; left out, those that were trained on. A file of training's that has changed since is refused.
     columns, reading: how these files are read, if not as in training.
-    Exports into one folder wait for one another.
+    Exports into one folder wait for one another, where folders can be locked (not on Windows).
     Raises ExportError if fewer than `least_agreement` of the answers are the same or the main score is off by more than
     `most_drift`, and nothing is left behind; SettingsError for a task that cannot be exported or rows that cannot be
     found; BundleError if the weights are replaced meanwhile; MissingDependencyError if the runtime, or what makes 8
@@ -119,11 +119,12 @@ def export(
         calibrate = None
     folder = Path(folder)
     check_is_folder(folder)
+    _check_runtime(form)
+    _check_free(folder, form, overwrite=overwrite)
     with locked(folder, waiting=lambda: listen(Said(f"waiting for another export into {folder} to end"))):
         weights = _check_free(folder, form, overwrite=overwrite)
         bundle = Bundle.load(folder)
         _check_task(bundle)
-        _check_runtime(form)
         rows = _rows(bundle, dev, calibrate, columns, reading, calibrated=form.calibrated, listen=listen)
         scratch = exports.scratch(folder, form)
         try:

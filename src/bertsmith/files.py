@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bertsmith.errors import InputError
@@ -106,12 +106,17 @@ def locked(folder: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
             pass
-        yield
+        if os.path.samestat(os.fstat(descriptor), folder.stat()):
+            yield
+            return
     finally:
         os.close(descriptor)
+    with locked(folder, waiting=waiting):  # another folder took its place meanwhile
+        yield
 
 
 def check_space(folder: Path, needed: int, *, what: str) -> None:

@@ -279,7 +279,8 @@ class _Files:
 
 
 def _opened(corpus: CorpusSettings, *, command: str) -> _Files:
-    """Both, opened. Raises SettingsError if there is no corpus, if a file is in both, or for a column of plain text."""
+    """Both, opened. Raises SettingsError if there is no corpus, if a file is in both, or for
+    what tables alone have."""
     if not corpus.corpus:
         example = f"bertsmith {command} corpus.txt"
         raise SettingsError(f"'corpus' is missing: the files of text to learn from, as in {example}")
@@ -288,6 +289,11 @@ def _opened(corpus: CorpusSettings, *, command: str) -> _Files:
     if corpus.column is not None and not any(each.tables for each in (documents, held_out) if each):
         tables = ".jsonl, .parquet, .csv and .tsv"
         raise SettingsError(f"column {corpus.column!r} is of {tables}, and {documents.files[0]} is plain text")
+    usual = CorpusSettings()
+    for name in ("delimiter", "quoting"):
+        given = getattr(corpus, name)
+        if given != getattr(usual, name) and not any(each.delimited for each in (documents, held_out) if each):
+            raise SettingsError(f"{name} {given!r} is of .csv and .tsv, and {documents.files[0]} is neither")
     if held_out is None:
         return _Files(documents, None)
     both = {path.resolve() for path in documents.files} & {path.resolve() for path in held_out.files}

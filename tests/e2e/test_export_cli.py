@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,24 @@ def test_a_reader_that_waits_for_a_pipe_can_be_interrupted(model: Path) -> None:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said.decode().splitlines()[-1] == "error: interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")
+def test_training_that_has_not_begun_is_terminated(tmp_path: Path) -> None:
+    train = tmp_path / "train.tsv"
+    os.mkfifo(train)  # it waits for rows
+    command = [sys.executable, "-m", "bertsmith", "train", "classify", "--train", str(train), *short()]
+    command += ["--out", str(tmp_path / "out")]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        train.open("w"),  # opens when it is read
+    ):
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert said.decode().splitlines()[-1] == "error: terminated"
+    assert {path.name for path in tmp_path.iterdir()} <= {"train.tsv", "out.partial"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signals")

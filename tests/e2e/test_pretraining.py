@@ -414,6 +414,9 @@ LATE_OF_NEW: dict[str, tuple[dict[str, Any], str]] = {
         {"size": "tiny", "vocabulary": "vocab.txt", "vocabulary_size": 200},
         "vocabulary_size is of a vocabulary that is learned, and vocab.txt is given",
     ),
+    "columns of plain text": (
+        {"size": "tiny", "delimiter": ";"}, "delimiter ';' is of .csv and .tsv, and .* is neither"
+    ),
     "too small a vocabulary": ({"config": "d.json"}, "d.json: vocabulary_size must be .* 100, got 99"),
     "a tokenizer without a mask token": ({"size": "tiny", "vocabulary": "pieces"}, "the tokenizer of pieces has none"),
 }  # fmt: skip

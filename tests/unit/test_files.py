@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bertsmith.errors import InputError
-from bertsmith.files import check_space, move_folder, replacing, write_text
+from bertsmith.files import check_space, locked, move_folder, replacing, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +52,30 @@ def test_a_folder_takes_another_ones_place(tmp_path: Path) -> None:
     move_folder(tmp_path / "new", tmp_path / "old")
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert (tmp_path / "old" / "new").read_text() == "new"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
+def test_a_lock_holds_for_whatever_folder_has_the_name(tmp_path: Path) -> None:
+    folder, waited, entered = tmp_path / "folder", threading.Event(), threading.Event()
+    folder.mkdir()
+
+    def wait() -> None:
+        with locked(folder, waiting=waited.set):
+            entered.set()
+
+    with locked(folder, waiting=lambda: None):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert waited.wait(10)
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        with locked(folder, waiting=lambda: None):
+            pass
+        assert not entered.is_set()
+    thread.join(10)
+    assert entered.is_set()
+    with locked(tmp_path / "folder", waiting=lambda: pytest.fail("nobody holds it any more")):
+        pass
 
 
 def test_too_little_space_is_said_before_it_is_needed(tmp_path: Path) -> None:

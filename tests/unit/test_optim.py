@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -99,16 +100,17 @@ def test_steps_are_those_of_adamw_at_a_rate_for_each_depth() -> None:
         torch.testing.assert_close(model.get_parameter(name).detach(), parameter.detach(), atol=1e-6, rtol=1e-5)
 
 
-def test_steps_have_the_bits_of_torchs_own() -> None:
+@pytest.mark.parametrize("fused", [True, False])
+def test_steps_have_the_bits_of_torchs_own(fused: bool) -> None:
     settings = settings_of(weight_decay=0.1, layer_decay=0.5, adam_beta2=0.98, adam_epsilon=1e-6)
     model, twin = model_of(TASK), model_of(TASK)
-    ours, names = optimizer_of(model, settings), {p: name for name, p in model.named_parameters()}
+    ours, names = replace(optimizer_of(model, settings), fused=fused), {p: name for name, p in model.named_parameters()}
     theirs = torch.optim.AdamW(
         [
             {"params": [twin.get_parameter(names[p]) for p in group.parameters], "weight_decay": group.weight_decay}
             for group in ours.groups
         ],
-        betas=(0.9, 0.98), eps=1e-6, fused=True,
+        betas=(0.9, 0.98), eps=1e-6, fused=fused,
     )  # fmt: skip
     for step in range(4):
         for number, (name, parameter) in enumerate(model.named_parameters()):

@@ -67,12 +67,14 @@ class _Terminated(BaseException):
 
 
 def _terminate(_number: int, _frame: Any) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would end the clearing away
     raise _Terminated
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     code = run(sys.argv[1:] if arguments is None else arguments)
     if threading.active_count() > 1:
         # one that reads ahead may wait for a pipe, and at its own exit Python would abort over the lock that it holds

@@ -27,8 +27,13 @@ def stop_on_signal(watch: show.Watch) -> Iterator[Callable[[], bool]]:
     Ctrl-C, interrupts at once."""
     asked = threading.Event()
 
-    def ask(number: int, _frame: Any) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: Any) -> None:
         if not watch.training or (asked.is_set() and number == signal.SIGINT):
+            otherwise = before[signal.Signals(number)]
+            if callable(otherwise):
+                otherwise(number, frame)
             raise KeyboardInterrupt
         asked.set()
         # print, and what rich shows, may not be entered a second time, and a signal comes in the midst of either
@@ -40,7 +45,8 @@ def stop_on_signal(watch: show.Watch) -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield asked.is_set
     finally:

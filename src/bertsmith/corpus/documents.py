@@ -11,6 +11,7 @@ from pydantic import Field
 
 from bertsmith.data import FORMATS, Quoting, ReadOptions, Rows, text_of
 from bertsmith.data.columns import Flags, choose, header_names
+from bertsmith.data.delimited import Delimited
 from bertsmith.data.source import Source
 from bertsmith.data.table import Wanted
 from bertsmith.errors import DataError
@@ -69,7 +70,8 @@ class Documents:
     document at a time.
 
     files: those that are read, folders replaced by what is in them. note: how they are read, in one line, for people.
-    tables: whether a file is a table. plain: whether one is plain text. split_lines: whether its lines are split.
+    tables: whether a file is a table. delimited: whether one is CSV or TSV. plain: whether one is plain text.
+    split_lines: whether its lines are split.
     skipped: how many rows without text the last iteration left out; first_skipped: where the first of them is.
 
     Raises: DataError, while iterating, for what cannot be read, a row without text (unless they are skipped), a file
@@ -80,6 +82,7 @@ class Documents:
         self._readers = readers
         self.split_lines = split_lines
         self.tables = any(reader.rows is not None for reader in readers)
+        self.delimited = any(reader.rows is not None and isinstance(reader.rows.table, Delimited) for reader in readers)
         self.plain = any(reader.rows is None for reader in readers)
         self.files = tuple(reader.source.path for reader in readers)
         self.options = options

@@ -136,7 +136,7 @@ class Predictor:
 
         Raises InputError, naming the place in the list, for what is no text.
         """
-        if isinstance(questions, str):
+        if isinstance(questions, str | bytes):
             raise InputError("predict takes a list of texts, got one text; write predict([text])")
         ask = self.outline.task.ask
         rows = [ask(question, Place(f"question {number}")) for number, question in enumerate(questions, 1)]

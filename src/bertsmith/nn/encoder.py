@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from bertsmith.nn.dropout import Dropout
 from bertsmith.nn.layers import FeedForward, Layer, LayerNorm, Linear, SelfAttention
 from bertsmith.nn.layout import Reads
+from bertsmith.nn.precision import keep_few_kernels
 
 if TYPE_CHECKING:
     from bertsmith.nn.layout import Layout
@@ -90,6 +91,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        keep_few_kernels()
         self.config = config
         self.products: torch.dtype | None = None
         self.checkpointing = False
