@@ -282,6 +282,7 @@ def train_trainer(job: Job, seed: int, device: str, work: Path) -> tuple[Given, 
     trainer.remove_callback(transformers.PrinterCallback)
     result = trainer.train()
     assert result.global_step == job.steps, (result.global_step, job.steps)
+    trainer.args.train_sampling_strategy = "random"  # which predict goes by, too, and then keeps the order
     given = {part: form.answers(part, trainer.predict(form.encoded(part))) for part in job.scored}
     return given, result.metrics["train_runtime"]
 
