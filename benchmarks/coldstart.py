@@ -173,7 +173,7 @@ def command_line(argv: Sequence[str] | None = None) -> argparse.Namespace:
     made.add_argument("--backends", help=f"of {','.join(name.partition(':')[2] for name in OURS)}; left out, all")
     made.add_argument("--rounds", type=int, help="how often each is started (7)")
     options = measure.settled(made, __file__, argv)
-    options.rounds = options.rounds or (2 if options.quick else 7)
+    options.rounds = options.rounds or (1 if options.quick else 7)
     return options
 
 

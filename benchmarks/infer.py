@@ -524,8 +524,9 @@ def export_all(
         return
     with tempfile.TemporaryDirectory() as folder:
         step = 2 if train == dev else 1
-        calibrate = some_rows(train, Path(folder) / "calibrate.jsonl", columns, part=slice(0, None, step))
-        judges = some_rows(dev, Path(folder) / "judges.jsonl", columns, part=slice(step - 1, None, step))
+        most = 50 if quick else 1000
+        calibrate = some_rows(train, Path(folder) / "calibrate.jsonl", columns, part=slice(0, None, step), most=most)
+        judges = some_rows(dev, Path(folder) / "judges.jsonl", columns, part=slice(step - 1, None, step), most=most)
         config = {
             "model": str(model), "forms": list(forms), "calibrate": str(calibrate), "dev": str(judges),
             "bounds": {"least_agreement": 0.0, "most_drift": 1.0} if quick else {}, "threads": threads,
@@ -534,8 +535,8 @@ def export_all(
             pass
 
 
-def some_rows(file: Path, to: Path, columns: Mapping[str, str], *, part: slice, most: int = 1000) -> Path:
-    """A thousand rows of that part of a file, drawn at random, as JSONL."""
+def some_rows(file: Path, to: Path, columns: Mapping[str, str], *, part: slice, most: int) -> Path:
+    """At most so many rows of that part of a file, drawn at random, as JSONL."""
     texts, labels = read_texts(file, columns.get("text"), columns.get("label"))
     of_part = range(len(texts))[part]
     rows = sorted(random.Random(1).sample(of_part, min(len(of_part), most)))

@@ -31,7 +31,7 @@ from bertsmith.errors import CheckpointError, InputError, SettingsError, listed
 from bertsmith.records import Encoded, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -549,20 +549,20 @@ class _Folder:
             newer, older = older, newer
         return newer.get(f"{name}_token", older.get(f"{name}_token"))
 
-    def names(self, vocab: Mapping[str, int], file: str, *, required: Sequence[str]) -> dict[str, str]:
-        """The special tokens that there are, each checked to be in the vocabulary, which `file` holds."""
+    def names(self, known: Callable[[str], bool], file: str, *, required: Sequence[str]) -> dict[str, str]:
+        """The special tokens that there are, each checked to be known to the vocabulary, which `file` holds."""
         names = {}
         for name, usual in _USUAL_NAMES.items():
             said = self.token(name)
             if isinstance(said, dict):
                 said = said.get("content")
             if said is None:
-                said = next((each for each in usual if each in vocab), None)
+                said = next(filter(known, usual), None)
             elif not isinstance(said, str):
                 raise self.error("tokenizer_config.json", f"{name}_token must be a text, got {said!r}")
             if said is None and name in required:
                 raise self.error(file, f"no {name}_token: the vocabulary has none of {listed(usual)}")
-            if said is not None and said not in vocab:
+            if said is not None and not known(said):
                 raise self.error(file, f"the vocabulary lacks {said!r}, the {name}_token")
             if said is not None:
                 names[name] = said
@@ -587,7 +587,7 @@ def _open_tokenizer_json(folder: _Folder) -> tuple[tokenizers.Tokenizer, dict[st
             splitter.add_prefix_space = folder.flag("add_prefix_space", splitter.add_prefix_space)
             if isinstance(ending, processors.RobertaProcessing):
                 ending.add_prefix_space = splitter.add_prefix_space
-    names = folder.names(raw.get_vocab(), file, required=("pad",))
+    names = folder.names(lambda token: raw.token_to_id(token) is not None, file, required=("pad",))
     known = {token.content for token in raw.get_added_tokens_decoder().values()}
     raw.add_special_tokens([name for name in names.values() if name not in known])
     return raw, names
@@ -662,7 +662,7 @@ def _names_of_bare_vocab(
     found = folder.tokenizer_class()
     if found is not None and found not in classes:
         raise folder.error(file, f"how {found} reads it is not known here, only {listed(classes)}. {_CONVERT}")
-    names = folder.names(vocab, file, required=("pad", "unk", "cls", "sep"))
+    names = folder.names(vocab.__contains__, file, required=("pad", "unk", "cls", "sep"))
     try:
         added = [
             *(folder.config.get("added_tokens_decoder") or {}).values(),
@@ -682,7 +682,7 @@ def _learn_frames(raw: tokenizers.Tokenizer, folder: _Folder) -> tuple[_Frame, _
     """What the post-processor lays around one text and around two, seen on a text that stands for all."""
     try:
         raw.encode("\U000f0000")  # a character that no vocabulary has: some models fail without an unk_token
-        texts = ("a", *raw.get_vocab())
+        texts = itertools.chain("a", (piece for piece in raw.get_vocab()))  # all are listed only if need be
         probe = next(text for text in texts if len(raw.encode(text, add_special_tokens=False)))
         encodings = [raw.encode(probe), raw.encode(probe, probe)]
     except Exception as error:  # the library raises nothing more precise

@@ -696,6 +696,17 @@ def test_predict_answers_as_rows_come_and_minds_no_closed_pipe() -> None:
     assert "rror" not in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    for words in (["--version"], ["predict", str(trained("single")), "good"]):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [*PYTHON, *words], stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
+            )
+        assert done.returncode == 2
+        assert done.stderr.decode().endswith("error: [Errno 28] No space left on device\n")
+
+
 # The small commands
 
 

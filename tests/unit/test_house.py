@@ -33,16 +33,17 @@ HEAVY = {
     "transformers",
 }
 
-IMPORT = "import bertsmith\n"
+IMPORT = "import bertsmith"
+HELP = "import sys; sys.argv = ['bertsmith', '--help']; from bertsmith.cli import main; main()"
+# Before what a process is to do, as the command line ends it.
+WRITE_MODULES_AT_EXIT = """
+import atexit, json, os, sys
 
-# The same as `python -m bertsmith --help`, which would end the process before its modules could be counted.
-HELP = """
-import runpy, sys
-sys.argv = ["bertsmith", "--help"]
-try:
-    runpy.run_module("bertsmith", run_name="__main__", alter_sys=True)
-except SystemExit as stop:
-    assert not stop.code, stop.code
+@atexit.register
+def write():
+    with open(os.environ["SEEN"], "w") as file:
+        json.dump(list(sys.modules), file)
+
 """
 
 
@@ -54,9 +55,9 @@ def pyproject() -> dict[str, Any]:
 @pytest.mark.parametrize("code", [IMPORT, HELP], ids=["import", "help"])
 def test_imports_nothing_heavy(code: str, tmp_path: Path) -> None:
     seen = tmp_path / "modules.json"
-    code += "import json, os, sys\nwith open(os.environ['SEEN'], 'w') as file: json.dump(list(sys.modules), file)"
     environment = {**os.environ, "SEEN": str(seen)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", WRITE_MODULES_AT_EXIT + code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert HEAVY.intersection(json.loads(seen.read_text())) == set()
 
