@@ -199,6 +199,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             threads=options.threads, quick=True,
         )  # fmt: skip
         found = commands(model, backends if takes_backends() else [])
+        if options.quick:
+            found = {name: command for name, command in found.items() if not name.startswith("import ")}
         results = starts(found, threads=options.threads, rounds=options.rounds)
     results["first_step"] = first_steps(
         train, options.encoder, columns=columns, threads=options.threads, rounds=1 if options.quick else 3
