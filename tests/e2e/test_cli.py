@@ -56,7 +56,8 @@ def weights_of(folder: str | Path) -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**usual, "OMP_NUM_THREADS": "1", **more}
 
 
 # Help, versions, unknown names
@@ -705,6 +706,23 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
             )
         assert done.returncode == 2
         assert done.stderr.decode().endswith("error: [Errno 28] No space left on device\n")
+
+
+def test_answers_before_an_error_are_written() -> None:
+    Path("rows.txt").write_text("good\nbad\ncafé\n", encoding="utf-8")
+    command = [*PYTHON, "predict", str(trained("single")), "rows.txt", "--to", "csv", "--look-ahead", "1"]
+    settings = environment(PYTHONIOENCODING="ascii")  # café cannot be written
+    done = subprocess.run(command, capture_output=True, env=settings, check=False)
+    assert done.returncode == 1
+    assert [line.partition(b",")[0] for line in done.stdout.splitlines()] == [b"text", b"good", b"bad"]
+    assert b"error: unexpected UnicodeEncodeError" in done.stderr
+
+
+def test_the_exit_code_is_right_where_nobody_reads_the_errors() -> None:
+    with subprocess.Popen([*PYTHON, "nosuch"], stderr=subprocess.PIPE, env=environment()) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+    assert process.returncode == 2
 
 
 # The small commands

@@ -459,7 +459,7 @@ def test_config_says_how_large_a_vocabulary_is_learned(corpus: Path, tmp_path: P
     assert f"{config}: its vocabulary of 150 pieces gives way to {vocabulary}, which has 31" in said
 
 
-def test_a_run_with_a_given_vocabulary_resumes_from_its_folder_alone(corpus: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_without_the_vocabulary_that_it_was_given(corpus: Path, tmp_path: Path) -> None:
     vocabulary = tmp_path / "vocab.txt"
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
     vocabulary.write_text("\n".join(pieces) + "\n", encoding="utf-8")
@@ -468,6 +468,8 @@ def test_a_run_with_a_given_vocabulary_resumes_from_its_folder_alone(corpus: Pat
     events: list[Event] = []
     with pytest.raises(TrainingError, match="stopped"):
         made("pretrain", out=str(tmp_path / "parts"), events=events, stop=lambda: _steps(events) >= 3, **values)
+    assert _steps(events) == 3
+    vocabulary.unlink()
     assert run(["pretrain", "--resume", str(tmp_path / "parts"), "--quiet"]) == 0
     resumed = load_pretrained(tmp_path / "parts").encoder.state_dict()
     assert_close(resumed, load_pretrained(whole.folder).encoder.state_dict(), atol=0, rtol=0)

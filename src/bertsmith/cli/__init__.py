@@ -11,6 +11,8 @@ import importlib
 import os
 import signal
 import sys
+import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from bertsmith import __version__
@@ -75,11 +77,19 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit code."""
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    except Exception:  # with --debug
+        traceback.print_exc()
+        code = 1
+    for number in (signal.SIGINT, signal.SIGTERM):  # the code is known
+        signal.signal(number, signal.SIG_IGN)
     # Python would take itself apart object by object, a tenth of the time that an answer takes from its start, and
-    # would abort where a thread that reads ahead still waits for a pipe. All files are closed, all output is written.
-    atexit._run_exitfuncs()
-    print(end="", file=sys.stderr, flush=True)
+    # would abort where a thread that reads ahead still waits for a pipe. So only what it does before is done.
+    atexit._run_exitfuncs()  # private, but there is no other name for it
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # there is none, or nobody reads it
+            stream.flush()
     os._exit(code)
 
 
@@ -130,5 +140,6 @@ def _command(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads it; the code tells
+        print(f"error: {message}", file=sys.stderr, flush=True)
     return code
