@@ -366,7 +366,7 @@ def results_of_all() -> dict[str, dict[str, Any]]:
                    "rows": {"files": files, "bytes_a_row": 80.0, "token_bytes_a_row": 20.0},
                    "predict": {"rows": 10, "held": {"10%": 5, "100%": 6}, "peak_rss": 7, "seconds": 1.0},
                    "large": {"batch": 4, "length": 512, "parameters": 3e8,
-                             "ways": {"tuned": {"peak_rss": 9e9, "seconds": 9.0}}}},
+                             "ways": {"tuned": {"peak_rss": 9e9, "seconds": spread(9.0)}}}},
         "scaling": {"length": {"training": {"16": point, "64": point}},
                     "size": {"training": {"64x1": point, "128x2": point}, "predicting": {},
                              "parameters": {"64x1": 2_000_000, "128x2": 4_400_000}},
