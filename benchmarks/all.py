@@ -1,6 +1,6 @@
 """Runs all benchmarks of speed, one after another, and writes docs/performance.md.
 
-    python benchmarks/all.py --quick                   # three minutes at most, packaged samples: to see that all works
+    python benchmarks/all.py --quick                   # some three minutes, packaged samples: to see that all works
     python benchmarks/all.py                           # everything, with the data sets of BERTSMITH_DATA; hours
     python benchmarks/all.py --only train,infer        # some of them
 
